@@ -1,0 +1,72 @@
+# The whole set-up is `make demo`, then `make test`.
+#
+#   make demo    environment, package, a first run on real digits, and where its page is
+#   make test    every test but those that need a network or a GPU
+#   make check   format, lint, types, import layers, fast tests
+#   make wheel   build the wheel, install it into a clean environment, train with it
+#   make clean   remove what the others made, runs/ excepted
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test check wheel clean
+
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO := runs/demo
+
+# The first Python that is new enough; `make PYTHON=/path/to/python3.12 demo` chooses another.
+NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	"$$p" -c '$(NEW_ENOUGH)' 2>/dev/null && echo "$$p" && break; done)
+
+help:
+	@sed -n 's/^#   make/  make/p' Makefile
+
+$(BIN)/python:
+	@"$(PYTHON)" -c '$(NEW_ENOUGH)' 2>/dev/null || { \
+		echo "error: Python 3.11 or newer is needed, and none was found; install one, or name it: make PYTHON=/path/to/python3.12 demo" >&2; \
+		exit 1; }
+	@"$(PYTHON)" -m venv $(VENV) || { \
+		rm -rf $(VENV); \
+		echo "error: $(PYTHON) cannot make an environment; on Debian and Ubuntu: apt install python3-venv" >&2; \
+		exit 1; }
+	@$(BIN)/python -m pip install --quiet --upgrade pip
+
+# Stamps: what the package needs to run, and what its developers need besides.
+$(VENV)/.package: pyproject.toml | $(BIN)/python
+	@echo "installing counterpoint into $(VENV) (once)"
+	@$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	@$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.package
+	@echo "installing the developers' tools into $(VENV) (once)"
+	@$(BIN)/python -m pip install --quiet --editable . --group dev
+	@touch $@
+
+demo: $(VENV)/.package
+	@rm -rf $(DEMO)
+	$(BIN)/counterpoint train simclr --source digits --out $(DEMO) --epochs 20 --batch-size 256 --max-time 55s
+	@test -s $(DEMO)/report.html
+	@echo "the page: $(CURDIR)/$(DEMO)/report.html"
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest -m "not network and not gpu"
+
+check: $(VENV)/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -m "not slow and not browser and not network and not gpu"
+
+wheel: $(VENV)/.dev
+	@rm -rf dist
+	$(BIN)/python -m build --wheel
+	.ci/wheel $(BIN)/python dist/*.whl
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,45 @@
+"""Counterpoint: learn representations by contrast, and know what they know.
+
+import counterpoint as cp
+
+run = cp.train("simclr", source="digits", out="runs/first")
+model = cp.load("runs/first")
+z = model.embed(images)
+cp.evaluate(run).table()
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from counterpoint._version import __version__
+
+if TYPE_CHECKING:
+    from counterpoint.app import evaluate, train, write_report
+    from counterpoint.recipe import Recipe, recipe
+    from counterpoint.run import Run
+    from counterpoint.serving import Loaded, load
+
+__all__ = ["Loaded", "Recipe", "Run", "__version__", "evaluate", "load", "recipe", "train", "write_report"]
+
+_HOMES = {
+    "Loaded": "counterpoint.serving",
+    "Recipe": "counterpoint.recipe",
+    "Run": "counterpoint.run",
+    "evaluate": "counterpoint.app",
+    "load": "counterpoint.serving",
+    "recipe": "counterpoint.recipe",
+    "train": "counterpoint.app",
+    "write_report": "counterpoint.app",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # The command line imports this package before it has said its first line: torch must wait.
+    if name not in _HOMES:
+        raise AttributeError(f"module 'counterpoint' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,180 @@
+"""What a run is worth: its embeddings, scores and page."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+
+from counterpoint import embed as embedding
+from counterpoint import evaluation, report
+from counterpoint.distributed import Comm
+from counterpoint.engine import newest, restore
+from counterpoint.errors import CheckpointError, SourceError
+from counterpoint.evaluation import Evaluation
+from counterpoint.files import whole, write_json, write_text
+from counterpoint.model import Model
+from counterpoint.random import Streams, forked
+from counterpoint.recipe import Recipe, part_from_json
+from counterpoint.run import Run
+from counterpoint.serving import load
+from counterpoint.types import Dataset, Embeddings, Facts, Source, Split
+
+__all__ = ["embed", "evaluate", "show_table", "write_report", "write_skipped"]
+
+
+def _opened(run: Run | str | Path) -> Run:
+    return run if isinstance(run, Run) else Run.open(run)
+
+
+def _dataset(run: Run) -> Dataset:
+    return cast(Source, part_from_json(run.recipe()["source"])).load()
+
+
+def _fresh(recipe: Recipe, facts: Facts, seed: int) -> Model:
+    """The model as it was before its first step."""
+    with forked(Streams(seed).number("init")):
+        return Model(recipe, facts)
+
+
+def write_skipped(run: Run, dataset: Dataset) -> None:
+    """List the files that could not be used."""
+    write_json(run.folder / "skipped.json", [{"name": s.name, "reason": s.reason} for s in dataset.skipped])
+
+
+def evaluate(
+    run: Run | str | Path,
+    *,
+    dataset: Dataset | None = None,
+    model: Model | None = None,
+    recipe: Recipe | None = None,
+    quiet: bool = False,
+) -> Evaluation:
+    """Every score that the data allows, beside raw pixels and the untrained encoder.
+
+    Writes scores.json and embeddings.parquet.
+
+    Args:
+        run: a run that has been trained.
+        dataset: of the run, where it is at hand.
+        model: of the run, where it is at hand.
+        recipe: of the run, where it is at hand.
+        quiet: say nothing on the way.
+
+    Raises:
+        CheckpointError: the run has no checkpoint.
+    """
+    run = _opened(run)
+    stored = run.recipe()
+    recipe = recipe or cast(Recipe, part_from_json(stored["parts"]))
+    dataset = dataset or _dataset(run)
+    seed, facts = int(stored["seed"]), Facts.stored(stored["facts"])
+    if model is None:
+        checkpoint = newest(run.checkpoints)
+        if checkpoint is None:
+            raise CheckpointError(f"{str(run.folder)!r} has no checkpoint to evaluate; go on with it by --resume")
+        model = _fresh(recipe, facts, seed)
+        restore(checkpoint, model=model, optimizer=None, comm=Comm.alone())
+    tell: Callable[[str], None] = (lambda text: None) if quiet else (lambda text: print(f"  {text}", file=sys.stderr))
+    untrained = _fresh(recipe, facts, seed).to(model.normalise.mean.device)
+    train, test = dataset.train, dataset.test
+    if not len(test):
+        raise SourceError(f"source {dataset.name!r} has no test images; there is nothing to score on")
+    tell("embedding")
+    learned = tuple(embedding.embed(model, part, dataset) for part in (train, test))
+    baselines = {
+        "pixels": tuple(embedding.pixels(part, dataset) for part in (train, test)),
+        "untrained": tuple(embedding.embed(untrained, part, dataset, encoder="untrained") for part in (train, test)),
+    }
+    embedding.write_embeddings(run.embeddings, {"train": learned[0], "test": learned[1]})
+    result = evaluation.evaluate(
+        learned[0],
+        learned[1],
+        baselines=cast(Any, baselines),
+        seed=seed,
+        test_views=_pairs(model, recipe, dataset, seed),
+        progress=tell,
+        source=dataset.name,
+        split=dataset.split,
+    )
+    write_text(run.scores, result.to_json())
+    return result
+
+
+def show_table(scores: Evaluation) -> None:
+    """Print the table, never so narrow that an interval is cut off."""
+    from rich.console import Console
+
+    console = Console()
+    if console.width < 110:
+        console = Console(width=110)
+    console.print(scores.table())
+
+
+def _pairs(model: Model, recipe: Recipe, dataset: Dataset, seed: int) -> tuple[Embeddings, Embeddings] | None:
+    """Two views of test images, for the alignment of positive pairs."""
+    if len(recipe.views) < 2:
+        return None
+    device = model.normalise.mean.device
+    some = dataset.test.images[: min(2048, len(dataset.test))].to(device)
+    views = recipe.views(some, Streams(seed, device).at("evaluation"))[:2]
+    if views[0].shape != views[1].shape:
+        return None
+    first, second = (embedding.embed(model, Split(view), dataset) for view in views)
+    return first, second
+
+
+def write_report(run: Run | str | Path, *, dataset: Dataset | None = None, recipe: Recipe | None = None) -> Path:
+    """The run's page."""
+    run = _opened(run)
+    stored = run.recipe()
+    recipe = recipe or cast(Recipe, part_from_json(stored["parts"]))
+    dataset = dataset or _dataset(run)
+    return report.write(run.folder, images=dataset.test.images, views=_strip(recipe, dataset, int(stored["seed"])))
+
+
+def _strip(recipe: Recipe, dataset: Dataset, seed: int, rows: int = 6, columns: int = 8) -> torch.Tensor | None:
+    """Images beside views of them, as uint8: the first column is the original."""
+    images = dataset.train.images[:: max(1, len(dataset.train) // rows)][:rows]
+    if not len(images):
+        return None
+    drawn = [images.float() / 255]
+    for draw in range(columns):
+        views = recipe.views(images, Streams(seed).at("strip", draw))
+        drawn.append(views[draw % len(views)])
+    side = images.shape[-2:]
+    same = [d if d.shape[-2:] == side else torch.nn.functional.interpolate(d, size=side, mode="nearest") for d in drawn]
+    return (torch.stack(same, 1) * 255).round().clamp(0, 255).to(torch.uint8)
+
+
+def embed(run: Run | str | Path, inputs: Any, out: str | Path) -> Path:
+    """Embeddings of a person's images, as Parquet (name, h), CSV or NPY by the ending of `out`."""
+    import numpy as np
+
+    from counterpoint import sources
+
+    loaded = load(_opened(run).folder)
+    given = [inputs] if isinstance(inputs, str | Path) else list(inputs)
+    files = [f for item in given for f in (sources.image_files(Path(item)) if isinstance(item, str | Path) else [item])]
+    h = loaded.embed(files)
+    names = [str(f) for f in files]
+    path = Path(out)
+    with whole(path) as temporary:
+        if path.suffix == ".npy":
+            with temporary.open("wb") as file:
+                np.save(file, h)
+        elif path.suffix == ".csv":
+            import csv
+
+            with temporary.open("w", newline="", encoding="utf-8") as text:
+                writer = csv.writer(text)
+                writer.writerow(["name", *(f"h{i}" for i in range(h.shape[1]))])
+                writer.writerows([name, *map(float, row)] for name, row in zip(names, h, strict=True))
+        else:
+            import pyarrow as pa
+            import pyarrow.parquet as pq
+
+            rows = pa.FixedSizeListArray.from_arrays(pa.array(h.reshape(-1)), h.shape[1])
+            pq.write_table(pa.table({"name": pa.array(names), "h": rows}), temporary)
+    return path

@@ -1,0 +1,93 @@
+"""A frozen encoder's view of a split, and how it is stored."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from counterpoint.files import whole
+from counterpoint.model import Model
+from counterpoint.types import Dataset, Embeddings, Split
+
+__all__ = ["embed", "pixels", "write_embeddings"]
+
+
+def _of(split: Split, h: Tensor, z: Tensor | None, dataset: Dataset, encoder: str) -> Embeddings:
+    return Embeddings(
+        h=h,
+        sample=torch.arange(len(split)),
+        z=z,
+        labels=split.labels,
+        classes=dataset.classes,
+        super_of=dataset.super_of,
+        super_classes=dataset.super_classes,
+        encoder=encoder,
+    )
+
+
+def _batch(images: Tensor, device: torch.device) -> Float[Tensor, "row channel height width"]:
+    batch = images.to(device)
+    return batch.float() / 255 if batch.dtype == torch.uint8 else batch
+
+
+@torch.no_grad()
+def embed(model: Model, split: Split, dataset: Dataset, *, encoder: str = "learned", batch: int = 512) -> Embeddings:
+    """H and z of every image, in evaluation mode, in float32 and without views.
+
+    Args:
+        model: its mode is restored afterwards.
+        split: images to embed.
+        dataset: for the names of classes.
+        encoder: what to call the result.
+        batch: images of a forward pass.
+    """
+    device = model.normalise.mean.device
+    training = model.training
+    model.eval()
+    identity = not any(True for _ in model.towers.projector.parameters())
+    hs: list[Tensor] = []
+    zs: list[Tensor] = []
+    for start in range(0, len(split), batch):
+        h = model.represent(_batch(split.images[start : start + batch], device))
+        hs.append(h.float().cpu())
+        if not identity:
+            zs.append(model.towers.projector(h).float().cpu())
+    model.train(training)
+    return _of(split, torch.cat(hs), torch.cat(zs) if zs else None, dataset, encoder)
+
+
+def pixels(split: Split, dataset: Dataset) -> Embeddings:
+    """The images themselves, flattened, in [0, 1]: the baseline that every encoder has to beat."""
+    return _of(split, split.images.flatten(1).float() / 255, None, dataset, "pixels")
+
+
+def write_embeddings(path: Path, parts: dict[str, Embeddings]) -> None:
+    """Parquet with sample, split, label (-1 unknown), h, and z where there is one.
+
+    Args:
+        path: of the file.
+        parts: embeddings by name of their split.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    def rows(matrix: Tensor) -> Any:
+        flat = pa.array(matrix.contiguous().reshape(-1).numpy())
+        return pa.FixedSizeListArray.from_arrays(flat, matrix.shape[1])
+
+    tables: list[Any] = []
+    for name, part in parts.items():
+        labels = torch.full((len(part),), -1) if part.labels is None else part.labels
+        columns: dict[str, Any] = {
+            "sample": pa.array(part.sample.numpy()),
+            "split": pa.array([name] * len(part)).dictionary_encode(),
+            "label": pa.array(labels.numpy()),
+            "h": rows(part.h),
+        }
+        if part.z is not None:
+            columns["z"] = rows(part.z)
+        tables.append(pa.table(columns))
+    with whole(path) as temporary:
+        pq.write_table(pa.concat_tables(tables, promote_options="default"), temporary)

@@ -1,0 +1,15 @@
+"""From images to a representation.
+
+An encoder is a frozen dataclass that knows its width and builds a module from [row, channel, size, size] to
+[row, width]. Weights are drawn from torch's global generator: build under `random.forked`.
+"""
+
+from counterpoint.encoders.catalogue import default, lookup, names
+from counterpoint.encoders.conv import ConvNet
+from counterpoint.encoders.mlp import MLP
+from counterpoint.encoders.pami import Pami
+from counterpoint.encoders.resnet import ResNet
+from counterpoint.encoders.timm_models import Timm
+from counterpoint.encoders.vit import ViT
+
+__all__ = ["MLP", "ConvNet", "Pami", "ResNet", "Timm", "ViT", "default", "lookup", "names"]

@@ -1,0 +1,81 @@
+"""Vision transformers, torchvision's."""
+
+from dataclasses import dataclass
+
+from torch import nn
+
+from counterpoint.errors import RecipeError
+from counterpoint.types import Facts
+
+__all__ = ["ViT"]
+
+
+@dataclass(frozen=True)
+class ViT:
+    """A pre-norm vision transformer; the representation is the class token after the last norm.
+
+    Source: Dosovitskiy et al. 2021; the sizes tiny (192, 12, 3) and small (384, 12, 6) of Touvron et al. 2021 (DeiT),
+    table 1.
+
+    Args:
+        width: of a token; `heads` divides it.
+        depth: number of blocks.
+        heads: of attention.
+        mlp_ratio: width of a block's hidden layer, in widths.
+        patch: side of a patch in pixels, a divisor of the image's side; 0: the divisor nearest to an eighth of the
+            side, at most 16 (4 at 32 px, 8 at 64, 16 at 224).
+        dropout: probability, in [0, 1).
+    """
+
+    width: int = 192
+    depth: int = 12
+    heads: int = 3
+    mlp_ratio: float = 4.0
+    patch: int = 0
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.width % self.heads:
+            raise RecipeError(f"ViT(width={self.width}, heads={self.heads}): the heads must divide the width")
+
+    def build(self, facts: Facts) -> nn.Module:
+        """A module from [row, channel, size, size] to [row, width].
+
+        Raises:
+            RecipeError: no patch fits the size.
+        """
+        from torchvision.models.vision_transformer import VisionTransformer
+
+        patch = self.patch or _patch(facts.size)
+        if facts.size % patch:
+            raise RecipeError(
+                f"a ViT with patches of {patch} px does not fit images of {facts.size} px; {patch} must divide it"
+            )
+        model = VisionTransformer(
+            image_size=facts.size,
+            patch_size=patch,
+            num_layers=self.depth,
+            num_heads=self.heads,
+            hidden_dim=self.width,
+            mlp_dim=round(self.width * self.mlp_ratio),
+            dropout=self.dropout,
+        )
+        if facts.channels != 3:
+            embed = nn.Conv2d(facts.channels, self.width, patch, patch)
+            nn.init.trunc_normal_(embed.weight, std=(facts.channels * patch**2) ** -0.5)
+            if embed.bias is not None:
+                nn.init.zeros_(embed.bias)
+            model.conv_proj = embed
+        model.heads = nn.Identity()  # type: ignore[assignment]
+        return model
+
+
+def _patch(size: int) -> int:
+    wanted = min(16.0, size / 8)
+    best = min((d for d in range(1, size + 1) if size % d == 0), key=lambda divisor: abs(divisor - wanted))
+    if not wanted / 2 <= best <= wanted * 2:
+        near = [side for side in range(max(8, size - 4), size + 5) if side % 4 == 0]
+        raise RecipeError(
+            f"no patch divides images of {size} px well for a ViT; give --size {near[len(near) // 2]}, or set its patch"
+        )
+    return best

@@ -1,0 +1,273 @@
+"""The loop around the step: order, learning rate, checkpoints, validation, and every way to stop."""
+
+import math
+import signal
+import time
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from counterpoint.engine import checkpoint as checkpoints
+from counterpoint.engine.machine import Machine, Numerics
+from counterpoint.engine.progress import Progress
+from counterpoint.engine.step import compare
+from counterpoint.errors import DivergenceError, MissingExtra, RecipeError
+from counterpoint.model import Model
+from counterpoint.random import Streams
+from counterpoint.recipe import Recipe
+from counterpoint.run import Run
+from counterpoint.schedules import resolve
+from counterpoint.types import Batch, Clock, Context, Split
+
+__all__ = ["Outcome", "Plan", "batches", "fit", "train_step"]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How to run, as against what to learn.
+
+    Args:
+        seed: of all streams.
+        checkpoint_every: epochs between checkpoints; the end always has one.
+        keep: checkpoints kept.
+        evaluate_every: epochs between calls of the monitor; 0: never.
+        log_every: steps between lines of log.jsonl.
+        max_seconds: stop in time for this much wall clock; None: no limit.
+        tensorboard: write curves for TensorBoard too.
+        quiet: say nothing.
+    """
+
+    seed: int = 0
+    checkpoint_every: int = 1
+    keep: int = 2
+    evaluate_every: int = 0
+    log_every: int = 10
+    max_seconds: float | None = None
+    tensorboard: bool = False
+    quiet: bool = False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended."""
+
+    step: int
+    seconds: float
+    reason: Literal["finished", "interrupted", "max-time"]
+
+
+def batches(split: Split, recipe: Recipe, streams: Streams, clock: Clock, device: torch.device) -> Iterator[Batch]:
+    """A rank's shares of the epoch's global batches, from the clock's step on.
+
+    Every image comes at most once in an epoch; the last, incomplete batch is left out. The order is a function of seed
+    and epoch.
+    """
+    epoch, begin = divmod(clock.step, clock.steps_per_epoch)
+    order = Streams(streams.seed).at("order", epoch).permutation(len(split))
+    share = recipe.batch_size // streams.world
+    for step in range(begin, clock.steps_per_epoch):
+        position = step * recipe.batch_size + streams.rank * share + torch.arange(share)
+        sample = order[position]
+        images = split.images[sample.to(split.images.device)]
+        label = torch.full((share,), -1) if split.labels is None else split.labels[sample]
+        yield Batch(
+            images.to(device, non_blocking=True),
+            sample.to(device),
+            (position - step * recipe.batch_size).to(device),
+            label.to(device),
+        )
+
+
+def train_step(
+    recipe: Recipe,
+    model: Model,
+    optimizer: Optimizer,
+    batch: Batch,
+    context: Context,
+    numerics: Numerics,
+) -> dict[str, Tensor]:
+    """Forward, backward, update, with the moments of the states between; the loss and its terms, over all ranks."""
+    comm = context.comm
+    recipe = resolve(recipe, context.clock)
+    for state in model.states():
+        state.before_forward(model, context)
+    optimizer.zero_grad(set_to_none=True)
+    with numerics.autocast(batch.images.device):
+        loss, online, keys = compare(recipe, model, batch, context)
+    weighted = comm.weight(loss)
+    weighted.backward()
+    comm.average_gradients(model.parameters())
+    for state in model.states():
+        state.after_backward(model, context)
+    optimizer.step()
+    for state in model.states():
+        state.after_step(model, context, online.detached(), keys.detached())
+    return {"loss": weighted.detach(), **{k: v.detach() for k, v in loss.terms.items()}}
+
+
+@contextmanager
+def _patient() -> Generator[Callable[[], bool]]:
+    """Ctrl-C and SIGTERM raise a flag, so that the step in hand ends; a second Ctrl-C stops at once."""
+    asked = False
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        if asked and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        asked = True
+
+    try:
+        before = {s: signal.signal(s, ask) for s in (signal.SIGINT, signal.SIGTERM)}
+    except ValueError:  # not the main thread: signals go to whoever owns it
+        before = {}
+    try:
+        yield lambda: asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _diverged(run: Run, step: int, numerics: Numerics) -> DivergenceError:
+    last = checkpoints.newest(run.checkpoints)
+    good = f"the checkpoint of step {last.step} stands" if last else "no checkpoint had been written yet"
+    advice = "a lower learning rate, a higher temperature or gradient clipping (--set optim.clip_norm=1)"
+    if numerics.precision != "32-true":
+        advice += ", or --precision 32-true"
+    return DivergenceError(f"the loss is not a finite number at step {step}; {good}; try {advice}")
+
+
+def _writer(run: Run) -> Any:
+    try:
+        from torch.utils.tensorboard.writer import SummaryWriter
+    except ImportError as error:
+        raise MissingExtra("tensorboard", "tensorboard") from error
+    return SummaryWriter(str(run.folder / "tensorboard"))
+
+
+def fit(
+    recipe: Recipe,
+    model: Model,
+    optimizer: Optimizer,
+    split: Split,
+    run: Run,
+    *,
+    plan: Plan,
+    machine: Machine,
+    numerics: Numerics,
+    start: int = 0,
+    monitor: Callable[[nn.Module], dict[str, float]] | None = None,
+) -> Outcome:
+    """Train to the end of the recipe, or until something asks to stop; a checkpoint stands at the end.
+
+    Args:
+        recipe: what to learn.
+        model: on the machine's device; restored already when `start` is not 0.
+        optimizer: of the model's parameters; restored likewise.
+        split: the images to learn from.
+        run: its folder takes checkpoints and the log.
+        plan: how to run.
+        machine: devices and ranks.
+        numerics: precision and layout.
+        start: steps done before.
+        monitor: called every `plan.evaluate_every` epochs; its values are logged as `validate`.
+
+    Raises:
+        RecipeError: fewer images than a batch, or a batch that the ranks cannot share.
+        DivergenceError: the loss is not a finite number; the last good checkpoint stands.
+    """
+    comm, device = machine.comm, machine.device
+    per_epoch = len(split) // recipe.batch_size
+    if not per_epoch:
+        raise RecipeError(
+            f"a batch takes {recipe.batch_size} images, but there are only {len(split)} to train on; "
+            f"give --batch-size {max(2, len(split) // 2)} or less"
+        )
+    if recipe.batch_size % comm.world:
+        raise RecipeError(
+            f"a batch of {recipe.batch_size} images cannot be shared by {comm.world} ranks in equal parts"
+        )
+    total = per_epoch * recipe.epochs
+    streams = Streams(plan.seed, device, comm.rank, comm.world)
+    if device.type == "cuda" and split.images.nbytes < torch.cuda.mem_get_info(device)[0] // 4:
+        split = Split(split.images.to(device), split.labels, split.names, split.groups)
+    writer = _writer(run) if plan.tensorboard and machine.leads else None
+    began = time.perf_counter()
+    step, saved, reason = start, start, "finished"
+    check = 1 if device.type == "cpu" else plan.log_every
+
+    def save() -> None:
+        nonlocal saved
+        checkpoints.save(
+            run.checkpoints,
+            step=step,
+            model=model,
+            optimizer=optimizer,
+            comm=comm,
+            barrier=machine.fabric.barrier,
+            keep=plan.keep,
+        )
+        saved = step
+
+    model.train()
+    progress = Progress(
+        total, start=start, epochs=recipe.epochs, batch=recipe.batch_size, silent=plan.quiet or not machine.leads
+    )
+    with _patient() as asked, progress:
+        since, mark = step, time.perf_counter()
+        while step < total and reason == "finished":
+            for batch in batches(split, recipe, streams, Clock(step, total, per_epoch), device):
+                clock = Clock(step, total, per_epoch)
+                recipe.optim.set_lr(optimizer, clock)
+                values = train_step(recipe, model, optimizer, batch, Context(clock, comm, streams), numerics)
+                step += 1
+                epoch_ends, logs = step % per_epoch == 0, step % plan.log_every == 0 or step == total
+                if step % check == 0 or logs or epoch_ends:
+                    sums = comm.sum(torch.stack([v.double() for v in values.values()])).tolist()
+                    mean = {name: total / comm.world for name, total in zip(values, sums, strict=True)}
+                    if not math.isfinite(mean["loss"]):
+                        raise _diverged(run, step, numerics)
+                    if machine.leads:
+                        progress.step(step, step / per_epoch, mean["loss"])
+                    if logs and machine.leads:
+                        now = time.perf_counter()
+                        rate = (step - since) * recipe.batch_size / (now - mark)
+                        since, mark = step, now
+                        loss = mean.pop("loss")
+                        line = {"step": step, "epoch": step / per_epoch, "loss": loss, "lr": recipe.optim.rate(clock)}
+                        run.log("step", **line, images_per_second=round(rate, 1), terms=mean)
+                        if writer is not None:
+                            for name, value in {**line, "images_per_second": rate, **mean}.items():
+                                writer.add_scalar(name, value, step)
+                late = plan.max_seconds is not None and time.perf_counter() - began >= plan.max_seconds
+                # All ranks stop at one step, whoever was asked.
+                stops = comm.sum(torch.tensor([float(asked()), float(late)], device=device)).tolist()
+                if any(stops):
+                    reason = "interrupted" if stops[0] else "max-time"
+                    break
+                if epoch_ends and monitor and plan.evaluate_every and (step // per_epoch) % plan.evaluate_every == 0:
+                    if machine.leads:
+                        found = monitor(model)
+                        run.log("validate", step=step, epoch=step / per_epoch, **found)
+                        text = ", ".join(f"{k} {v:.4f}" for k, v in found.items())
+                        progress.say(f"epoch {step // per_epoch}: validation {text}")
+                        if writer is not None:
+                            for name, value in found.items():
+                                writer.add_scalar(f"validation/{name}", value, step)
+                        model.train()
+                    machine.fabric.barrier()
+                if epoch_ends and (step // per_epoch) % plan.checkpoint_every == 0:
+                    save()
+        if saved != step or step == start:
+            save()
+    seconds = time.perf_counter() - began
+    if writer is not None:
+        writer.close()
+    if machine.leads:
+        run.log("end", step=step, epoch=step / per_epoch, seconds=round(seconds, 3), reason=reason)
+    return Outcome(step, seconds, reason)

@@ -1,0 +1,44 @@
+"""What a representation knows: pure functions from embeddings to scores, each with its uncertainty.
+
+One question a file: neighbours and probe (can classes be read off?), ranking and pairs (are equals near?), clusters,
+geometry and spectra (is the space used?), maps (for the eye); protocol asks all of them.
+"""
+
+from counterpoint.evaluation.classification import confusion_matrix, top_k_accuracy
+from counterpoint.evaluation.clusters import cluster_agreement
+from counterpoint.evaluation.geometry import alignment, class_alignment, uniformity
+from counterpoint.evaluation.maps import embedding_map
+from counterpoint.evaluation.neighbours import knn_accuracy, knn_predict
+from counterpoint.evaluation.pairs import overlap, verification
+from counterpoint.evaluation.probe import few_label, linear_probe
+from counterpoint.evaluation.protocol import Budget, evaluate
+from counterpoint.evaluation.ranking import retrieval
+from counterpoint.evaluation.resampling import Measure, bootstrap
+from counterpoint.evaluation.result import Evaluation
+from counterpoint.evaluation.spectra import alpha_req, effective_rank, rank_me, spectrum
+
+__all__ = [
+    "Budget",
+    "Evaluation",
+    "Measure",
+    "alignment",
+    "alpha_req",
+    "bootstrap",
+    "class_alignment",
+    "cluster_agreement",
+    "confusion_matrix",
+    "effective_rank",
+    "embedding_map",
+    "evaluate",
+    "few_label",
+    "knn_accuracy",
+    "knn_predict",
+    "linear_probe",
+    "overlap",
+    "rank_me",
+    "retrieval",
+    "spectrum",
+    "top_k_accuracy",
+    "uniformity",
+    "verification",
+]

@@ -1,0 +1,84 @@
+"""The towers of a run, and what its stages own, in one module that is saved and moved as one."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from counterpoint.errors import ShapeError
+from counterpoint.recipe import Recipe
+from counterpoint.types import Encoded, Facts, Rows, State
+
+__all__ = ["Model", "Normalise"]
+
+
+class Normalise(nn.Module):
+    """(x - mean) / std for each channel: the first layer of every encoder, the same in training and in use."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(list(mean), dtype=torch.float32)[:, None, None])
+        self.register_buffer("std", torch.tensor(list(std), dtype=torch.float32)[:, None, None])
+
+    def forward(self, x: Float[Tensor, "row channel height width"]) -> Float[Tensor, "row channel height width"]:
+        """Images in [0, 1] to zero mean and unit deviation."""
+        if x.shape[1] != len(self.mean):
+            raise ShapeError(f"the encoder was built for images of {len(self.mean)} channels, got {x.shape[1]}")
+        return (x - self.mean) / self.std
+
+
+class _Towers(nn.Module):
+    def __init__(self, encoder: nn.Module, projector: nn.Module) -> None:
+        super().__init__()
+        self.encoder, self.projector = encoder, projector
+
+
+class Model(nn.Module):
+    """Normalisation, encoder, projector, predictor, and the states of target and negatives.
+
+    Args:
+        recipe: its parts are built here.
+        facts: of the data and the schedule.
+    """
+
+    def __init__(self, recipe: Recipe, facts: Facts) -> None:
+        super().__init__()
+        facts = replace(facts, width=recipe.encoder.width)
+        self.facts = replace(facts, projection=recipe.heads.projector.width or facts.width)
+        self.normalise = Normalise(facts.mean, facts.std)
+        encoder = recipe.encoder.build(self.facts)
+        projector, self.predictor = recipe.heads.build(self.facts)
+        self.towers = _Towers(encoder, projector)
+        self.target = recipe.target.build(self.facts, self)
+        self.negatives = recipe.negatives.build(self.facts)
+
+    def states(self) -> Iterator[State]:
+        """What stages own."""
+        for state in (self.target, self.negatives):
+            if state is not None:
+                yield state
+
+    def represent(self, x: Float[Tensor, "row channel side side"]) -> Float[Tensor, "row dim"]:
+        """Images in [0, 1] to h."""
+        return self.towers.encoder(self.normalise(x))
+
+    def through(self, towers: nn.Module, views: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """Views through a set of towers: those of one size in one pass, BatchNorm statistics over all of them."""
+        runs: list[list[Tensor]] = []
+        for view in views:
+            if runs and runs[-1][0].shape[1:] == view.shape[1:]:
+                runs[-1].append(view)
+            else:
+                runs.append([view])
+        h = torch.cat([towers.get_submodule("encoder")(self.normalise(torch.cat(run))) for run in runs])
+        return h, towers.get_submodule("projector")(h)
+
+    def forward(self, views: Sequence[Tensor], rows: Rows) -> Encoded:
+        """Views in [0, 1], one tensor each, to what the online network makes of them."""
+        h, z = self.through(self.towers, views)
+        return Encoded(h, z, rows, None if self.predictor is None else self.predictor(z))

@@ -1,0 +1,194 @@
+"""Relations: who attracts whom, and who stands in whose denominator.
+
+Each is a rule that answers block by block and holds tensors linear in the rows (`Explicit` apart). Who draws pairs and
+who computes a loss both speak of relations, so they live beside `types`, below every stage.
+
+A slice given to `block` always has both ends.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+
+from counterpoint.errors import ShapeError
+from counterpoint.types import Block
+
+__all__ = ["Aligned", "Explicit", "Graph", "Keyed", "Related", "Unrelated"]
+
+
+@dataclass(frozen=True, eq=False)
+class Keyed:
+    """Rows with one key attract each other: the instance (SimCLR), the class (SupCon), a video (VINCE).
+
+    Negative keys are unknown and attract nobody; they still repel.
+
+    Args:
+        anchor_key, candidate_key: what is compared.
+        anchor_self, candidate_self: a candidate takes no part for an anchor with an equal, non-negative mark. Numbers
+            of rows keep a row from itself; numbers of views keep a view from itself (MoCo v3). None: all take part.
+        weight: > 0, of every positive.
+        log_prior: of each candidate in the denominator; None is 0.
+
+    Example:
+        >>> pair = torch.tensor([0, 1, 0, 1])
+        >>> Keyed(pair, pair, torch.arange(4), torch.arange(4)).block(slice(0, 2), slice(0, 4)).target
+        tensor([[0., 0., 1., 0.],
+                [0., 0., 0., 1.]])
+    """
+
+    anchor_key: Int64[Tensor, " anchor"]
+    candidate_key: Int64[Tensor, " candidate"]
+    anchor_self: Int64[Tensor, " anchor"] | None = None
+    candidate_self: Int64[Tensor, " candidate"] | None = None
+    weight: float = 1.0
+    log_prior: Float[Tensor, " candidate"] | None = None
+
+    def block(self, anchors: slice, candidates: slice) -> Block:
+        """The target and the prior of these anchors and candidates."""
+        same = _equal(self.anchor_key, self.candidate_key, anchors, candidates)
+        out = _own(self.anchor_self, self.candidate_self, anchors, candidates)
+        target = prior = zeros = _zeros(anchors, candidates, self.anchor_key.device)
+        if self.log_prior is not None:
+            prior = self.log_prior[candidates].expand_as(zeros)
+        if out is not None:
+            prior = prior.masked_fill(out, -torch.inf)
+        if same is not None:
+            target = (same if out is None else same & ~out) * self.weight
+        return Block(target, prior)
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """Rows attract each other by the weight of an edge between their keys: soft similarities of classes or of samples.
+
+    Source: Sobal et al. 2024 (X-CLR), with weight = exp(similarity / graph temperature); its normalisation cancels.
+
+    Args:
+        weight: >= 0, of an edge from an anchor's key to a candidate's.
+        anchor_key, candidate_key: indices into weight; negative is unknown and attracts nobody.
+        anchor_self, candidate_self: as in `Keyed`.
+    """
+
+    weight: Float[Tensor, "node node"]
+    anchor_key: Int64[Tensor, " anchor"]
+    candidate_key: Int64[Tensor, " candidate"]
+    anchor_self: Int64[Tensor, " anchor"] | None = None
+    candidate_self: Int64[Tensor, " candidate"] | None = None
+
+    def block(self, anchors: slice, candidates: slice) -> Block:
+        """The target and the prior of these anchors and candidates."""
+        head, tail = self.anchor_key[anchors], self.candidate_key[candidates]
+        known = (head >= 0)[:, None] & (tail >= 0)
+        target = self.weight[head.clamp_min(0)][:, tail.clamp_min(0)] * known
+        prior = _zeros(anchors, candidates, target.device)
+        out = _own(self.anchor_self, self.candidate_self, anchors, candidates)
+        if out is not None:
+            target, prior = target.masked_fill(out, 0.0), prior.masked_fill(out, -torch.inf)
+        return Block(target, prior)
+
+
+@dataclass(frozen=True, eq=False)
+class Explicit:
+    """Two matrices, given: for a relation that no rule describes, and for tests.
+
+    Args:
+        target: >= 0; counts only where the prior is above -inf.
+        log_prior: None is 0.
+    """
+
+    target: Float[Tensor, "anchor candidate"]
+    log_prior: Float[Tensor, "left right"] | None = None
+
+    def __post_init__(self) -> None:
+        if self.log_prior is not None and self.log_prior.shape != self.target.shape:
+            raise ShapeError(
+                f"the targets of a relation are {list(self.target.shape)}, but its log priors are "
+                f"{list(self.log_prior.shape)}; both must be [anchor, candidate]"
+            )
+
+    def block(self, anchors: slice, candidates: slice) -> Block:
+        """The target and the prior of these anchors and candidates."""
+        target = self.target[anchors, candidates]
+        if self.log_prior is None:
+            return Block(target, _zeros(anchors, candidates, target.device))
+        prior = self.log_prior[anchors, candidates]
+        return Block(target.masked_fill(prior == -torch.inf, 0.0), prior)
+
+
+@dataclass(frozen=True)
+class Aligned:
+    """Anchor i is attracted by column i + offset alone.
+
+    Args:
+        offset: the column of the first anchor (this rank's first row among gathered keys).
+        alone: the other columns take no part; else they repel.
+        device: of the blocks.
+    """
+
+    offset: int = 0
+    alone: bool = False
+    device: torch.device | str = "cpu"
+
+    def block(self, anchors: slice, candidates: slice) -> Block:
+        """The target and the prior of these anchors and candidates."""
+        row = torch.arange(anchors.start, anchors.stop, device=self.device) + self.offset
+        twin = row[:, None] == torch.arange(candidates.start, candidates.stop, device=self.device)
+        prior = _zeros(anchors, candidates, twin.device)
+        return Block(twin.float(), prior.masked_fill(~twin, -torch.inf) if self.alone else prior)
+
+
+@dataclass(frozen=True)
+class Related:
+    """Every column of the group attracts its anchor, such as the one private key of a MoCo query.
+
+    Args:
+        device: of the blocks.
+    """
+
+    device: torch.device | str = "cpu"
+
+    def block(self, anchors: slice, candidates: slice) -> Block:
+        """The target and the prior of these anchors and candidates."""
+        zeros = _zeros(anchors, candidates, self.device)
+        return Block(torch.ones((), device=self.device).expand_as(zeros), zeros)
+
+
+@dataclass(frozen=True)
+class Unrelated:
+    """Every column of the group repels: a queue, mixed negatives.
+
+    Args:
+        device: of the blocks.
+    """
+
+    device: torch.device | str = "cpu"
+
+    def block(self, anchors: slice, candidates: slice) -> Block:
+        """The target and the prior of these anchors and candidates."""
+        zeros = _zeros(anchors, candidates, self.device)
+        return Block(zeros, zeros)
+
+
+def _zeros(anchors: slice, candidates: slice, device: torch.device | str) -> Float[Tensor, "anchor candidate"]:
+    # One number in memory, whatever the size.
+    return torch.zeros((), device=device).expand(anchors.stop - anchors.start, candidates.stop - candidates.start)
+
+
+def _equal(
+    left: Int64[Tensor, " anchor"], right: Int64[Tensor, " candidate"], anchors: slice, candidates: slice
+) -> Bool[Tensor, "rows columns"] | None:
+    """Where two keys are equal and known; None where none is, which most tiles of an instance relation are."""
+    heads, tails = left[anchors].clamp_min(-1), right[candidates]
+    tails = torch.where(tails < 0, -2, tails)
+    # A GPU would wait for the answer longer than the comparison takes it.
+    if not heads.is_cuda and not torch.isin(heads, tails).any():
+        return None
+    return heads[:, None] == tails
+
+
+def _own(
+    left: Int64[Tensor, " anchor"] | None, right: Int64[Tensor, " candidate"] | None, anchors: slice, candidates: slice
+) -> Bool[Tensor, "rows columns"] | None:
+    return None if left is None or right is None else _equal(left, right, anchors, candidates)

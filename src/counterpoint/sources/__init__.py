@@ -1,0 +1,27 @@
+"""Where images come from: each source is a frozen dataclass whose `load` answers with a `Dataset`."""
+
+from counterpoint.sources.catalogue import lookup, names
+from counterpoint.sources.cifar import Cifar
+from counterpoint.sources.digits import Digits
+from counterpoint.sources.folder import Folder
+from counterpoint.sources.given import hold_out, image_files, read_images
+from counterpoint.sources.idx import Idx
+from counterpoint.sources.parquet import Parquet
+from counterpoint.sources.pixels import fit_images, measure
+from counterpoint.sources.stl10 import Stl10
+
+__all__ = [
+    "Cifar",
+    "Digits",
+    "Folder",
+    "Idx",
+    "Parquet",
+    "Stl10",
+    "fit_images",
+    "hold_out",
+    "image_files",
+    "lookup",
+    "measure",
+    "names",
+    "read_images",
+]

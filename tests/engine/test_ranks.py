@@ -1,0 +1,113 @@
+"""Two processes end with the loss and the weights of one."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+
+STATEFUL = f"{Path(__file__).parent / 'stateful.py'}:stateful"
+RECIPES = ["simclr", "supcon", "supervised", STATEFUL]
+STEPS = 3
+
+
+def work(name, comm):
+    """A few steps of a recipe on this rank's share of seeded noise; the losses and the weights."""
+    from counterpoint.encoders import lookup
+    from counterpoint.engine import Numerics, batches, train_step
+    from counterpoint.model import Model
+    from counterpoint.random import Streams, forked
+    from counterpoint.recipe import compose
+    from counterpoint.types import Clock, Context, Facts, Split
+
+    facts = Facts("noise", "glyphs", 1, 8, 64, 10, total_steps=STEPS, steps_per_epoch=STEPS)
+    noise = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (96, 1, 8, 8), dtype=torch.uint8, generator=noise)
+    split = Split(images, torch.arange(96) % 10)
+    recipe = compose(name, facts, lookup("conv"), {"batch_size": 32, "epochs": 1})
+    if "stateful" in name:
+        # Dropout differs by rank.
+        recipe = replace(recipe, encoder=lookup("conv"))
+    with forked(0):
+        model = Model(recipe, facts)
+    model = comm.synchronised(model).train()
+    optimizer = recipe.optim.build(model)
+    streams = Streams(0, "cpu", comm.rank, comm.world)
+    losses = []
+    for step, batch in enumerate(batches(split, recipe, streams, Clock(0, STEPS, STEPS), torch.device("cpu"))):
+        clock = Clock(step, STEPS, STEPS)
+        recipe.optim.set_lr(optimizer, clock)
+        values = train_step(recipe, model, optimizer, batch, Context(clock, comm, streams), Numerics())
+        losses.append(float(comm.sum(values["loss"]) / comm.world))
+    return losses, {k: v.clone() for k, v in model.state_dict().items()}
+
+
+def rank(number, file, out):
+    from counterpoint.distributed import Comm
+
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{file}", rank=number, world_size=2)
+    found = {name: work(name, Comm.current()) for name in RECIPES}
+    if number == 0:
+        torch.save(found, out)
+    dist.destroy_process_group()
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("ranks")
+    mp.start_processes(rank, (str(folder / "meet"), str(folder / "found.pt")), nprocs=2, start_method="spawn")
+    return torch.load(folder / "found.pt", weights_only=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", RECIPES, ids=lambda name: name.split(":")[-1])
+def test_two_processes_train_as_one(name, two):
+    from counterpoint.distributed import Comm
+
+    losses, weights = work(name, Comm.alone())
+    assert two[name][0] == pytest.approx(losses, rel=1e-5)
+    for key, value in weights.items():
+        # Adam divides by gradients of the size of rounding, so that a weight may differ by a part of its step of 1e-3.
+        torch.testing.assert_close(two[name][1][key], value, rtol=1e-3, atol=1e-4, msg=lambda m, key=key: f"{key}: {m}")
+
+
+@pytest.mark.slow
+def test_the_launcher_trains_on_two_ranks(tmp_path):
+    """The command line under Fabric's own launcher and under torchrun."""
+    import subprocess
+    import sys
+
+    shell = Path(sys.executable).parent
+    flags = [
+        "train",
+        "simclr",
+        "--source",
+        "digits",
+        "--encoder",
+        "mlp",
+        "--epochs",
+        "2",
+        "--no-evaluate",
+        "--no-report",
+    ]
+    flags += ["--precision", "32-true", "--channels-last", "no", "--accelerator", "cpu"]
+    for name, line in {
+        "fabric": [shell / "counterpoint", *flags, "--devices", "2"],
+        "torchrun": [shell / "torchrun", "--nproc-per-node", "2", "-m", "counterpoint", *flags],
+        "alone": [shell / "counterpoint", *flags],
+    }.items():
+        line = [str(word) for word in [*line, "--out", tmp_path / name]]
+        done = subprocess.run(line, capture_output=True, text=True, timeout=200, check=False)
+        assert done.returncode == 0, f"{name}: {done.stderr[-2000:]}"
+        assert "510 negatives for each anchor" in done.stderr
+    import counterpoint as cp
+
+    ends = {
+        name: [line["loss"] for line in cp.Run.open(tmp_path / name).history() if line["event"] == "step"]
+        for name in ("fabric", "torchrun", "alone")
+    }
+    assert ends["fabric"] == pytest.approx(ends["alone"], rel=1e-4)
+    assert ends["torchrun"] == pytest.approx(ends["alone"], rel=1e-4)

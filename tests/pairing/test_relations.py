@@ -1,0 +1,67 @@
+"""Relations answer block by block what they would answer as a whole."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from counterpoint.errors import ShapeError
+from counterpoint.relations import Aligned, Explicit, Graph, Keyed, Related, Unrelated
+from counterpoint.types import Relation
+
+G = torch.Generator().manual_seed(0)
+KEYS, OTHERS = torch.randint(-1, 4, (7,), generator=G), torch.randint(-1, 4, (9,), generator=G)
+MARKS = torch.arange(7), torch.arange(9)
+PRIOR = torch.randn(7, 9, generator=G).masked_fill(torch.rand(7, 9, generator=G) < 0.3, -torch.inf)
+
+RELATIONS: list[Relation] = [
+    Keyed(KEYS, OTHERS),
+    Keyed(KEYS, OTHERS, *MARKS, weight=0.25, log_prior=torch.randn(9, generator=G)),
+    Graph(torch.rand(4, 4, generator=G), KEYS, OTHERS, *MARKS),
+    Explicit(torch.rand(7, 9, generator=G), PRIOR),
+    Explicit(torch.rand(7, 9, generator=G)),
+    Aligned(),
+    Aligned(offset=2, alone=True),
+    Related(),
+    Unrelated(),
+]
+
+
+@pytest.mark.parametrize("relation", RELATIONS, ids=lambda r: type(r).__name__)
+@given(st.integers(0, 6), st.integers(1, 7), st.integers(0, 8), st.integers(1, 9))
+def test_a_block_is_a_part_of_the_whole(relation: Relation, a: int, rows: int, c: int, columns: int) -> None:
+    whole = relation.block(slice(0, 7), slice(0, 9))
+    anchors, candidates = slice(a, min(7, a + rows)), slice(c, min(9, c + columns))
+    block = relation.block(anchors, candidates)
+    assert torch.equal(block.target, whole.target[anchors, candidates])
+    assert torch.equal(block.log_prior, whole.log_prior[anchors, candidates])
+    assert block.target.is_floating_point()
+
+
+@pytest.mark.parametrize("relation", RELATIONS, ids=lambda r: type(r).__name__)
+def test_who_takes_no_part_attracts_nobody(relation: Relation) -> None:
+    block = relation.block(slice(0, 7), slice(0, 9))
+    assert (block.target >= 0).all()
+    assert (block.target[block.log_prior == -torch.inf] == 0).all()
+
+
+def test_unknown_keys_attract_nobody_not_even_each_other() -> None:
+    block = Keyed(torch.tensor([-1, 2, -3]), torch.tensor([-1, -3, 2])).block(slice(0, 3), slice(0, 3))
+    assert torch.equal(block.target, torch.tensor([[0.0, 0, 0], [0, 0, 1], [0, 0, 0]]))
+    assert (block.log_prior == 0).all()
+
+
+def test_graph_looks_up_edges() -> None:
+    graph = Graph(torch.tensor([[1.0, 0.2], [0.3, 1.0]]), torch.tensor([0, 1, -1]), torch.tensor([1, 0]))
+    expected = torch.tensor([[0.2, 1.0], [1.0, 0.3], [0.0, 0.0]])
+    assert torch.equal(graph.block(slice(0, 3), slice(0, 2)).target, expected)
+
+
+def test_aligned_among_gathered_keys() -> None:
+    block = Aligned(offset=2).block(slice(0, 2), slice(0, 4))
+    assert torch.equal(block.target, torch.tensor([[0.0, 0, 1, 0], [0, 0, 0, 1]]))
+
+
+def test_matrices_must_have_one_shape() -> None:
+    with pytest.raises(ShapeError, match=r"\[2, 3\], but its log priors are \[3, 2\]"):
+        Explicit(torch.ones(2, 3), torch.zeros(3, 2))
