@@ -4,14 +4,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from counterpoint.files import whole
 from counterpoint.model import Model
 from counterpoint.types import Dataset, Embeddings, Split
 
-__all__ = ["embed", "pixels", "write_embeddings"]
+__all__ = ["embed", "encode", "pixels", "write_embeddings"]
 
 
 def _of(split: Split, h: Tensor, z: Tensor | None, dataset: Dataset, encoder: str) -> Embeddings:
@@ -27,21 +27,19 @@ def _of(split: Split, h: Tensor, z: Tensor | None, dataset: Dataset, encoder: st
     )
 
 
-def _batch(images: Tensor, device: torch.device) -> Float[Tensor, "row channel height width"]:
-    batch = images.to(device)
-    return batch.float() / 255 if batch.dtype == torch.uint8 else batch
-
-
 @torch.no_grad()
-def embed(model: Model, split: Split, dataset: Dataset, *, encoder: str = "learned", batch: int = 512) -> Embeddings:
-    """H and z of every image, in evaluation mode, in float32 and without views.
+def encode(
+    model: Model, images: Shaped[Tensor, "image channel height width"], *, batch: int = 512
+) -> tuple[Float[Tensor, "image dim"], Float[Tensor, "image projected"] | None]:
+    """Representation and projection of images, in evaluation mode, in float32 on the CPU.
 
     Args:
         model: its mode is restored afterwards.
-        split: images to embed.
-        dataset: for the names of classes.
-        encoder: what to call the result.
+        images: uint8, or float in [0, 1].
         batch: images of a forward pass.
+
+    Returns:
+        h and z; no z where there is no projector.
     """
     device = model.normalise.mean.device
     training = model.training
@@ -49,13 +47,27 @@ def embed(model: Model, split: Split, dataset: Dataset, *, encoder: str = "learn
     identity = not any(True for _ in model.towers.projector.parameters())
     hs: list[Tensor] = []
     zs: list[Tensor] = []
-    for start in range(0, len(split), batch):
-        h = model.represent(_batch(split.images[start : start + batch], device))
+    for start in range(0, len(images), batch):
+        part = images[start : start + batch].to(device)
+        h = model.represent(part.float() / 255 if part.dtype == torch.uint8 else part)
         hs.append(h.float().cpu())
         if not identity:
             zs.append(model.towers.projector(h).float().cpu())
     model.train(training)
-    return _of(split, torch.cat(hs), torch.cat(zs) if zs else None, dataset, encoder)
+    return torch.cat(hs), torch.cat(zs) if zs else None
+
+
+def embed(model: Model, split: Split, dataset: Dataset, *, encoder: str = "learned") -> Embeddings:
+    """What a model makes of every image of a split, without views.
+
+    Args:
+        model: its mode is restored afterwards.
+        split: images to embed.
+        dataset: for the names of classes.
+        encoder: what to call the result.
+    """
+    h, z = encode(model, split.images)
+    return _of(split, h, z, dataset, encoder)
 
 
 def pixels(split: Split, dataset: Dataset) -> Embeddings:

@@ -26,7 +26,8 @@ class Shell:
         app: Any = ModuleType("counterpoint.app")
         for name, answer in {
             "train": None,
-            "evaluate": None,
+            "evaluate": "the scores",
+            "show_table": None,
             "write_report": Path("runs/first/report.html"),
             "embed": Path("out.parquet"),
             "describe": "its parts",
@@ -246,7 +247,7 @@ def test_a_defect_is_not_hidden(shell: Shell, error: Exception) -> None:
 def test_evaluate(shell: Shell) -> None:
     done = shell("evaluate runs/first")
     assert (done.code, done.err) == (0, f"counterpoint {__version__} · evaluate runs/first\n")
-    assert shell.calls == [("evaluate", (Path("runs/first"),), {})]
+    assert shell.calls == [("evaluate", (Path("runs/first"),), {}), ("show_table", ("the scores",), {})]
 
 
 def test_report(shell: Shell) -> None:

@@ -44,7 +44,8 @@ def full():
 def test_every_score_comes_with_an_interval(full):
     names = {measure.name for measure in full.measures["learned"]}
     wanted = (
-        "knn_accuracy linear_probe linear_probe_top5 linear_probe_balanced few_label_1_per_class recall_at_1 recall_at_10 map_at_r mrr auroc eer nmi "
+        "knn_accuracy linear_probe linear_probe_top5 linear_probe_balanced "
+        "few_label_1_per_class recall_at_1 recall_at_10 map_at_r mrr auroc eer nmi "
         "ari overlap d_prime class_alignment view_alignment uniformity effective_rank rank_me alpha_req dimensions "
         "participation effective_rank_z uniformity_z"
     )

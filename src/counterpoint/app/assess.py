@@ -19,7 +19,7 @@ from counterpoint.random import Streams, forked
 from counterpoint.recipe import Recipe, part_from_json
 from counterpoint.run import Run
 from counterpoint.serving import load
-from counterpoint.types import Dataset, Embeddings, Facts, Source, Split
+from counterpoint.types import Dataset, Embeddings, Facts, Source
 
 __all__ = ["embed", "evaluate", "show_table", "write_report", "write_skipped"]
 
@@ -121,8 +121,9 @@ def _pairs(model: Model, recipe: Recipe, dataset: Dataset, seed: int) -> tuple[E
     views = recipe.views(some, Streams(seed, device).at("evaluation"))[:2]
     if views[0].shape != views[1].shape:
         return None
-    first, second = (embedding.embed(model, Split(view), dataset) for view in views)
-    return first, second
+    first, second = (embedding.encode(model, view) for view in views)
+    rows = torch.arange(len(some))
+    return Embeddings(first[0], rows, first[1]), Embeddings(second[0], rows, second[1])
 
 
 def write_report(run: Run | str | Path, *, dataset: Dataset | None = None, recipe: Recipe | None = None) -> Path:

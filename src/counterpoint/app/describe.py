@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from counterpoint import encoders, sources
-from counterpoint.app.train import facts_of
+from counterpoint.app.asked import facts_of
 from counterpoint.recipe import Recipe, compose, find
 from counterpoint.types import Schedule
 

@@ -1,7 +1,7 @@
 """The engine: the step, the loop around it, exact resume, and what the person sees."""
 
 from counterpoint.engine.checkpoint import Checkpoint, newest, restore
-from counterpoint.engine.fit import Outcome, Plan, batches, fit, train_step
+from counterpoint.engine.fit import Outcome, Plan, batches, fit, steps_per_epoch, train_step
 from counterpoint.engine.machine import Machine, Numerics, launch, measured
 from counterpoint.engine.progress import Progress, duration
 from counterpoint.engine.step import compare
@@ -21,5 +21,6 @@ __all__ = [
     "measured",
     "newest",
     "restore",
+    "steps_per_epoch",
     "train_step",
 ]

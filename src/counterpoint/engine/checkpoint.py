@@ -75,7 +75,7 @@ def newest(folder: Path) -> Checkpoint | None:
         try:
             content = cast(dict[str, Any], torch.load(path, map_location="cpu", weights_only=True))
         except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
-            reasons.append(f"{path.name}: {str(error).splitlines()[0]}")
+            reasons.append(f"{path.name}: {(str(error) or 'it is empty').splitlines()[0]}")
             continue
         return Checkpoint(path, step, content)
     if reasons:

@@ -25,7 +25,7 @@ from counterpoint.run import Run
 from counterpoint.schedules import resolve
 from counterpoint.types import Batch, Clock, Context, Split
 
-__all__ = ["Outcome", "Plan", "batches", "fit", "train_step"]
+__all__ = ["Outcome", "Plan", "batches", "fit", "steps_per_epoch", "train_step"]
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,22 @@ class Outcome:
     step: int
     seconds: float
     reason: Literal["finished", "interrupted", "max-time"]
+
+
+def steps_per_epoch(recipe: Recipe, images: int, world: int = 1) -> int:
+    """Whole batches among the images.
+
+    Raises:
+        RecipeError: there is none, or the ranks cannot share a batch in equal parts.
+    """
+    if images < recipe.batch_size:
+        raise RecipeError(
+            f"a batch takes {recipe.batch_size} images, but there are only {images} to train on; "
+            f"give --batch-size {max(2, images // 2)} or less"
+        )
+    if recipe.batch_size % world:
+        raise RecipeError(f"a batch of {recipe.batch_size} images cannot be shared by {world} ranks in equal parts")
+    return images // recipe.batch_size
 
 
 def batches(split: Split, recipe: Recipe, streams: Streams, clock: Clock, device: torch.device) -> Iterator[Batch]:
@@ -182,16 +198,7 @@ def fit(
         DivergenceError: the loss is not a finite number; the last good checkpoint stands.
     """
     comm, device = machine.comm, machine.device
-    per_epoch = len(split) // recipe.batch_size
-    if not per_epoch:
-        raise RecipeError(
-            f"a batch takes {recipe.batch_size} images, but there are only {len(split)} to train on; "
-            f"give --batch-size {max(2, len(split) // 2)} or less"
-        )
-    if recipe.batch_size % comm.world:
-        raise RecipeError(
-            f"a batch of {recipe.batch_size} images cannot be shared by {comm.world} ranks in equal parts"
-        )
+    per_epoch = steps_per_epoch(recipe, len(split), comm.world)
     total = per_epoch * recipe.epochs
     streams = Streams(plan.seed, device, comm.rank, comm.world)
     if device.type == "cuda" and split.images.nbytes < torch.cuda.mem_get_info(device)[0] // 4:

@@ -282,8 +282,8 @@ def _settings(train: Embeddings, test: Embeddings, budget: Budget, seed: int, of
         "features": "h, frozen encoder, test transform, float32; h is the layer before the projector",
         "rows": f"train {rows(len(train), of[0])}, test {rows(len(test), of[1])}; rows without a label count only "
         "where no label is needed",
-        "kNN": f"cosine, k = {_neighbours(budget, int(_known(train).sum()))}, votes weighted by exp(c / {budget.temperature:g}), "
-        "ties to the lowest class index",
+        "kNN": f"cosine, k = {_neighbours(budget, int(_known(train).sum()))}, "
+        f"votes weighted by exp(c / {budget.temperature:g}), ties to the lowest class index",
         "linear probe": "logistic regression by full-batch L-BFGS on features standardised with train statistics; C by "
         "accuracy on a fifth of at most 10,000 train rows, from decades 1e-6 to 1e5, warm-started, until three in a "
         "row do not help, then half a decade to both sides; the final fit at that C uses all train rows",
