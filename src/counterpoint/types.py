@@ -346,12 +346,13 @@ class Loss:
     Args:
         total: the mean over `anchors`; what is differentiated.
         terms: its parts by name, detached or not, for curves.
-        anchors: how many anchors this rank's mean is over; ranks are weighted by it.
+        anchors: how many anchors this rank's mean is over, each counted with the weight of its match: ranks are
+            weighted by it.
     """
 
     total: Float[Tensor, ""]
     terms: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
-    anchors: int = 1
+    anchors: float = 1.0
 
 
 # ---------------------------------------------------------------- what came out
@@ -527,6 +528,10 @@ class Encoder(Protocol):
 @runtime_checkable
 class Policy(Protocol):
     """One way to see an image: operations in order. Draws are per sample; apply is pure."""
+
+    def after(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width of what it leaves, so that a following operation can be drawn before this one is applied."""
+        ...
 
     def draw(self, images: Tensor, stream: Stream) -> Any:
         """Parameters for each image, leading batch axis; they can be stored and applied again."""

@@ -71,7 +71,9 @@ def test_two_processes_train_as_one(name, two):
     losses, weights = work(name, Comm.alone())
     assert two[name][0] == pytest.approx(losses, rel=1e-10)
     for key, value in weights.items():
-        torch.testing.assert_close(two[name][1][key], value, rtol=1e-8, atol=1e-10, msg=lambda m, key=key: f"{key}: {m}")
+        torch.testing.assert_close(
+            two[name][1][key], value, rtol=1e-8, atol=1e-10, msg=lambda m, key=key: f"{key}: {m}"
+        )
 
 
 @pytest.mark.slow

@@ -144,7 +144,7 @@ class Contrast:
         total = (weight * cost).sum() / torch.where(share.sum() > 0, share.sum(), 1.0)
         means = (cost / count.clamp_min(1)).detach()
         terms = {f"match {i}": mean for i, mean in enumerate(means)} if len(matches) > 1 else {}
-        return Loss(total, terms, anchors=int(count.sum()))
+        return Loss(total, terms, anchors=float(share.sum()))
 
 
 # ---------------------------------------------------------------- both forms

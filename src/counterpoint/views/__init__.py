@@ -10,7 +10,7 @@ from counterpoint.views.crops import CentreCrop, Jigsaw, Pad, Resize, ResizedCro
 from counterpoint.views.erase import Cutout, Erase
 from counterpoint.views.filters import Blur, Noise, Sobel
 from counterpoint.views.flips import HFlip, QuarterTurn, VFlip
-from counterpoint.views.op import Op, as_float
+from counterpoint.views.op import as_float
 from counterpoint.views.policies import default, named, names
 from counterpoint.views.sheet import contact_sheet
 from counterpoint.views.warps import Elastic, Rotate, Scale, Translate, Warp
@@ -30,7 +30,6 @@ __all__ = [
     "Noise",
     "Normalise",
     "OneOf",
-    "Op",
     "Pad",
     "QuarterTurn",
     "Resize",

@@ -11,10 +11,11 @@ from torch import Tensor
 
 from counterpoint.errors import RecipeError, ShapeError
 from counterpoint.random import Stream
+from counterpoint.types import Policy
 from counterpoint.views.boxes import Box
 from counterpoint.views.crops import ResizedCrop, crop
 from counterpoint.views.flips import HFlip, VFlip
-from counterpoint.views.op import Images, Op, as_float, chosen, rows, shaped
+from counterpoint.views.op import Images, as_float, chosen, rows, shaped
 from counterpoint.views.warps import Warp, warp
 
 __all__ = ["Chain", "OneOf", "OneOfDraw", "Views"]
@@ -27,14 +28,14 @@ class _Run(NamedTuple):
 
     first: int
     last: int
-    compute: Callable[[Tensor, tuple[Op, ...], tuple[Any, ...]], Tensor]
+    compute: Callable[[Tensor, tuple[Policy, ...], tuple[Any, ...]], Tensor]
 
 
-def _one(images: Tensor, ops: tuple[Op, ...], drawn: tuple[Any, ...]) -> Tensor:
+def _one(images: Tensor, ops: tuple[Policy, ...], drawn: tuple[Any, ...]) -> Tensor:
     return ops[0].apply(images, drawn[0])
 
 
-def _cropped(images: Tensor, ops: tuple[Op, ...], drawn: tuple[Any, ...]) -> Tensor:
+def _cropped(images: Tensor, ops: tuple[Policy, ...], drawn: tuple[Any, ...]) -> Tensor:
     """A crop and the flips after it: the flips reverse rows of its matrices."""
     head, box = ops[0], drawn[0]
     assert isinstance(head, ResizedCrop)
@@ -52,16 +53,16 @@ def _cropped(images: Tensor, ops: tuple[Op, ...], drawn: tuple[Any, ...]) -> Ten
     )
 
 
-def _warped(images: Tensor, ops: tuple[Op, ...], drawn: tuple[Any, ...]) -> Tensor:
+def _warped(images: Tensor, ops: tuple[Policy, ...], drawn: tuple[Any, ...]) -> Tensor:
     return warp(images, [op for op in ops if isinstance(op, Warp)], drawn)
 
 
-def _movement(op: Op) -> bool:
+def _movement(op: Policy) -> bool:
     return isinstance(op, Warp) and not isinstance(op, ResizedCrop)
 
 
 @lru_cache(maxsize=256)
-def _plan(ops: tuple[Op, ...]) -> tuple[_Run, ...]:
+def _plan(ops: tuple[Policy, ...]) -> tuple[_Run, ...]:
     """Cut a chain into runs: crop with flips, movements that share a grid, single operations."""
     runs: list[_Run] = []
     first = 0
@@ -103,7 +104,7 @@ class Chain:
         ops: first to last; none leaves the image as it is.
     """
 
-    ops: tuple[Op, ...] = ()
+    ops: tuple[Policy, ...] = ()
 
     def after(self, height: int, width: int) -> tuple[int, int]:
         """Through all operations."""
@@ -152,7 +153,7 @@ class OneOf:
         ops: of equal size after; give them p = 1, or a sample may stay as it is.
     """
 
-    ops: tuple[Op, ...]
+    ops: tuple[Policy, ...]
 
     def __post_init__(self) -> None:
         if not self.ops:
@@ -176,7 +177,7 @@ class OneOf:
         x = as_float(images)
         for position, (op, own) in enumerate(zip(self.ops, drawn.drawn, strict=True)):
 
-            def change(part: Tensor, index: Tensor, op: Op = op, own: Any = own) -> Tensor:
+            def change(part: Tensor, index: Tensor, op: Policy = op, own: Any = own) -> Tensor:
                 return op.apply(part, rows(own, index))
 
             x = chosen(x, drawn.which == position, change)
@@ -196,19 +197,19 @@ class Views:
         [(4, 1, 8, 8), (4, 1, 8, 8)]
     """
 
-    policies: tuple[Op, ...]
+    policies: tuple[Policy, ...]
 
     def __post_init__(self) -> None:
         if not self.policies:
             raise RecipeError("Views() has no policy: give one for each view")
 
     @staticmethod
-    def once(policy: Op) -> "Views":
+    def once(policy: Policy) -> "Views":
         """One view."""
         return Views((policy,))
 
     @staticmethod
-    def twice(policy: Op) -> "Views":
+    def twice(policy: Policy) -> "Views":
         """Two views, drawn separately from one policy."""
         return Views((policy, policy))
 

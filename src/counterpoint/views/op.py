@@ -1,36 +1,18 @@
-"""What every operation on a batch of images shares: the protocol, the value range, and work on chosen samples only."""
+"""What every operation on a batch of images shares: the value range, and work on chosen samples only."""
 
 import math
 from collections.abc import Callable
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int64, Shaped
 from torch import Tensor
 
 from counterpoint.errors import RecipeError, ShapeError
-from counterpoint.random import Stream
 
-__all__ = ["Images", "Op", "as_float", "chosen", "interval", "needs_colour", "rows", "shaped", "share"]
+__all__ = ["Images", "as_float", "chosen", "interval", "needs_colour", "rows", "shaped", "share"]
 
 Images = Shaped[Tensor, "batch channel height width"]
-
-
-@runtime_checkable
-class Op(Protocol):
-    """A policy that knows the size it leaves, so that what follows it can be drawn before anything is applied."""
-
-    def after(self, height: int, width: int) -> tuple[int, int]:
-        """Height and width after it."""
-        ...
-
-    def draw(self, images: Tensor, stream: Stream) -> Any:
-        """Parameters with a leading batch axis; of the images only the shape and the device are read."""
-        ...
-
-    def apply(self, images: Tensor, drawn: Any) -> Tensor:
-        """Float in [0, 1] from uint8 or float in [0, 1]; pure."""
-        ...
 
 
 def as_float(images: Images) -> Float[Tensor, "batch channel height width"]:

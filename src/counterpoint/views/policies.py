@@ -9,12 +9,12 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from counterpoint.errors import RecipeError, nearest
+from counterpoint.types import Policy
 from counterpoint.views.chain import Chain, OneOf, Views
 from counterpoint.views.colour import ColourJitter, Greyscale, Solarize
 from counterpoint.views.crops import CentreCrop, Jigsaw, Pad, Resize, ResizedCrop
 from counterpoint.views.filters import Blur
 from counterpoint.views.flips import HFlip
-from counterpoint.views.op import Op
 from counterpoint.views.warps import Elastic, Rotate, Scale, Translate
 
 __all__ = ["default", "named", "names"]
@@ -26,20 +26,20 @@ class _Make(NamedTuple):
     size: int
     channels: int
 
-    def jitter(self, brightness: float, contrast: float, saturation: float, hue: float, p: float = 0.8) -> list[Op]:
+    def jitter(self, brightness: float, contrast: float, saturation: float, hue: float, p: float = 0.8) -> list[Policy]:
         if self.channels == 1:
             saturation = hue = 0.0
         return [ColourJitter(brightness, contrast, saturation, hue, p)]
 
-    def grey(self, p: float = 0.2, tiles: int = 1) -> list[Op]:
+    def grey(self, p: float = 0.2, tiles: int = 1) -> list[Policy]:
         return [] if self.channels == 1 else [Greyscale(p, tiles)]
 
-    def blur(self, p: float, side: int | None = None) -> list[Op]:
+    def blur(self, p: float, side: int | None = None) -> list[Policy]:
         """Kernel: a tenth of the side made odd (SimCLR), at least 3."""
         kernel = max(3, (side or self.size) // 10)
         return [Blur(kernel + 1 - kernel % 2, (0.1, 2.0), p)]
 
-    def whole(self) -> list[Op]:
+    def whole(self) -> list[Policy]:
         return [Resize(self.size), CentreCrop(self.size)]
 
     def local(self, of_224: int) -> int:
@@ -105,7 +105,7 @@ def _swav(make: _Make) -> Views:
 
 
 def _dino(make: _Make) -> Views:
-    def view(side: int, scale: tuple[float, float], blur: float, *tail: Op) -> Chain:
+    def view(side: int, scale: tuple[float, float], blur: float, *tail: Policy) -> Chain:
         colour = (*make.jitter(0.4, 0.4, 0.2, 0.1), *make.grey(), *make.blur(blur, side))
         return Chain((ResizedCrop(side, scale=scale, interpolation="bicubic"), HFlip(), *colour, *tail))
 
@@ -115,7 +115,7 @@ def _dino(make: _Make) -> Views:
 
 
 def _multicrop_cifar(make: _Make) -> Views:
-    def whole(*tail: Op) -> Chain:
+    def whole(*tail: Policy) -> Chain:
         crop = ResizedCrop(make.size, scale=(0.2, 1.0))
         return Chain((crop, *make.jitter(0.6, 0.6, 0.6, 0.2), *make.grey(), *tail, HFlip()))
 

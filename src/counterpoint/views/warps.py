@@ -16,14 +16,15 @@ from torch.nn import functional as F
 
 from counterpoint.errors import RecipeError
 from counterpoint.random import Stream
-from counterpoint.views.op import Images, Op, as_float, interval
+from counterpoint.types import Policy
+from counterpoint.views.op import Images, as_float, interval
 from counterpoint.views.resample import gaussian_matrix
 
 __all__ = ["Elastic", "Rotate", "Scale", "Translate", "Warp", "warp"]
 
 
 @runtime_checkable
-class Warp(Op, Protocol):
+class Warp(Policy, Protocol):
     """An operation that only moves things, so that it can share a resampling grid."""
 
     @property
