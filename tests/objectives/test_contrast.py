@@ -359,7 +359,7 @@ def test_the_part_is_the_weighted_mean_of_its_matches() -> None:
     loss = Contrast(0.2)([one, Match(two.query, two.columns, weight=3.0)])
     expected = (contrast(one, temperature=0.2) + 3 * contrast(two, temperature=0.2)) / 4
     assert torch.allclose(loss.total, expected)
-    assert loss.anchors == 12
+    assert loss.anchors == 6 + 3 * 6
     assert loss.terms["match 0"].item() == pytest.approx(contrast(one, temperature=0.2).item())
     assert Contrast(0.2)([one]).terms == {}
 
