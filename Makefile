@@ -53,14 +53,14 @@ demo: $(VENV)/.package
 	@echo "the page: $(CURDIR)/$(DEMO)/report.html"
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -m "not network and not gpu"
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not network and not gpu"
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/pyright
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -m "not slow and not browser and not network and not gpu"
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow and not browser and not network and not gpu"
 
 wheel: $(VENV)/.dev
 	@rm -rf dist

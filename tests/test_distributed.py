@@ -19,6 +19,9 @@ from counterpoint.pairing import SameClass, SameSample
 from counterpoint.scores import Cosine
 from counterpoint.types import Batch, Columns, Encoded, Loss, Match, Rows, State
 
+# One worker starts the ranks for all tests of the file.
+pytestmark = pytest.mark.xdist_group("ranks")
+
 SHARE = 4  # images of a rank
 VIEWS = 2
 
@@ -234,9 +237,18 @@ def test_one_rank_of_a_global_batch_norm_is_a_batch_norm() -> None:
     assert torch.equal(torch_s.eval()(x), ours.eval()(x))
 
 
-def test_a_norm_of_ones_own_is_left_alone() -> None:
-    class Split(nn.BatchNorm1d):
+def test_a_norm_that_cannot_be_synchronised_is_refused() -> None:
+    class Odd(nn.BatchNorm1d):
         pass
+
+    with pytest.raises(RecipeError, match="Odd would keep its statistics by rank"):
+        Comm(0, 2).synchronised(nn.Sequential(Odd(2)))
+    assert isinstance(Comm.alone().synchronised(nn.Sequential(Odd(2))), nn.Sequential)
+
+
+def test_a_norm_that_is_meant_to_differ_by_rank_is_left_alone() -> None:
+    class Split(nn.BatchNorm1d):
+        per_rank = True
 
     module = Comm(0, 2).synchronised(nn.Sequential(Split(2), nn.Sequential(nn.BatchNorm1d(2))))
     assert isinstance(module, nn.Sequential)

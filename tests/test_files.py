@@ -9,6 +9,14 @@ def test_a_file_appears_whole(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
 
 
+def test_a_private_temporary_file_becomes_as_readable_as_others(tmp_path):
+    (tmp_path / "other").write_text("")
+    with whole(tmp_path / "a.txt") as temporary:
+        temporary.write_text("x")
+        temporary.chmod(0o600)
+    assert (tmp_path / "a.txt").stat().st_mode == (tmp_path / "other").stat().st_mode
+
+
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
     write_text(tmp_path / "a.txt", "old")
 

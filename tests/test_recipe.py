@@ -56,6 +56,11 @@ def test_a_part_is_replaced_by_its_import_path():
         ("views.policies.9", "1", "no position"),
         ("target", "counterpoint.targets:Nothing", "has no 'Nothing'"),
         ("target", "nowhere.at.all:Nothing", "cannot be imported"),
+        ("target", "counterpoint.targets:MovingAverage(moment=0.5)", "cannot be made"),
+        ("target", "counterpoint.targets:MovingAverage(momentum=2)", "in \\[0, 1\\]"),
+        ("objective", "counterpoint.scores:Cosine", "expected Objective"),
+        ("score", "3", "expected Score"),
+        ("heads.projector.final_norm", "loud", "expected"),
     ],
 )
 def test_a_bad_path_or_value_gets_one_sentence(path, value, words):

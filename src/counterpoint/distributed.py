@@ -110,7 +110,7 @@ class Comm:
         else:
             counted = torch.tensor(float(loss.anchors), dtype=torch.float64, device=loss.total.device)
             anchors = _summed(counted).item()
-            weight = loss.anchors * self.world / max(anchors, 1.0)
+            weight = loss.anchors * self.world / anchors if anchors else 0.0
         if not anchors:
             raise RecipeError(
                 "no anchor of the batch has a positive; the pairing must put at least two related rows in a batch: "
@@ -160,14 +160,24 @@ class Comm:
             dist.barrier()
 
     def synchronised(self, module: Module) -> Module:
-        """Give every BatchNorm inside the statistics of all ranks. A subclass of torch's layers is left as it is.
+        """Give every BatchNorm inside the statistics of all ranks.
 
         Returns: the module itself, changed in place; a new one where it is a BatchNorm.
+
+        Raises:
+            RecipeError: a BatchNorm of another kind, unless it says `per_rank = True` (split or shuffled statistics).
         """
         if self.world == 1:
             return module
         if type(module) in (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d):
             return cast(Module, GlobalBatchNorm.of(cast(nn.BatchNorm1d, module), self))
+        known = (GlobalBatchNorm, nn.SyncBatchNorm)
+        other = isinstance(module, nn.modules.batchnorm._BatchNorm)  # pyright: ignore[reportPrivateUsage]
+        if other and not isinstance(module, known) and not getattr(module, "per_rank", False):
+            raise RecipeError(
+                f"{type(module).__name__} would keep its statistics by rank, and only torch's own BatchNorm can be "
+                "synchronised; train this encoder on one rank, or give the layer per_rank = True"
+            )
         for name, child in module.named_children():
             setattr(module, name, self.synchronised(child))
         return module

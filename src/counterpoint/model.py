@@ -1,6 +1,6 @@
 """The towers of a run, and what its stages own, in one module that is saved and moved as one."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import torch
@@ -44,9 +44,10 @@ class Model(nn.Module):
     Args:
         recipe: its parts are built here.
         facts: of the data and the schedule.
+        start: weights of the encoder to start from, before a target copies them; None: as initialised.
     """
 
-    def __init__(self, recipe: Recipe, facts: Facts) -> None:
+    def __init__(self, recipe: Recipe, facts: Facts, start: Mapping[str, Tensor] | None = None) -> None:
         super().__init__()
         facts = replace(facts, width=recipe.encoder.width)
         self.facts = replace(facts, projection=recipe.heads.projector.width or facts.width)
@@ -54,6 +55,8 @@ class Model(nn.Module):
         encoder = recipe.encoder.build(self.facts)
         projector, self.predictor = recipe.heads.build(self.facts)
         self.towers = _Towers(encoder, projector)
+        if start is not None:
+            encoder.load_state_dict(start)
         self.target = recipe.target.build(self.facts, self)
         self.negatives = recipe.negatives.build(self.facts)
 

@@ -89,8 +89,13 @@ class Optim(ABC):
 
     def _check(self, name: str, holds: Callable[[float], bool], expected: str) -> None:
         number = getattr(self, name, None)
-        if number is not None and not isinstance(number, Schedule) and not holds(number):
-            raise RecipeError(f"{type(self).__name__}({name}={number:g}): give {expected}")
+        if number is None:
+            return
+        # A schedule is looked at along a run of a thousand steps, before anything is built or written.
+        moments = [Clock(step, 1000, 100) for step in range(0, 1000, 50)]
+        for reached in [value(number, clock) for clock in moments] if isinstance(number, Schedule) else [number]:
+            if not holds(reached):
+                raise RecipeError(f"{type(self).__name__}({name}={reached:g}): give {expected}")
 
     @abstractmethod
     def _make(self, groups: list[dict[str, Any]]) -> Optimizer:

@@ -12,14 +12,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import UnionType
-from typing import Any, Union, cast, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hints
 
 from counterpoint.errors import RecipeError, nearest
 from counterpoint.heads import Heads
 from counterpoint.optim import Optim
 from counterpoint.scores import Cosine
 from counterpoint.targets import Same
-from counterpoint.types import Encoder, Facts, Negatives, Objective, Pairing, Schedule, Score, Target
+from counterpoint.types import Encoder, Facts, Negatives, Objective, Pairing, Score, Target
 from counterpoint.views import Views
 
 __all__ = [
@@ -68,7 +68,8 @@ class Recipe:
     score: Score = field(default_factory=Cosine)
     target: Target = field(default_factory=Same)
     name: str = ""
-    dials: dict[str, Any] = field(default_factory=dict[str, Any])
+    # Out of the hash, because a dictionary has none: `resolve` looks recipes up by it.
+    dials: dict[str, Any] = field(default_factory=dict[str, Any], hash=False)
 
     def __post_init__(self) -> None:
         if self.batch_size < 2:
@@ -90,6 +91,9 @@ def recipe(function: Compose) -> Compose:
         for name in dials:
             if name not in known:
                 raise RecipeError(f"{function.__name__} has no dial {name!r}; {nearest(name, known)}")
+            expected = get_type_hints(function).get(name, Any)
+            if not _fits(dials[name], expected):
+                raise RecipeError(f"{function.__name__}: {name} is {dials[name]!r}, expected {_kind(expected)}")
         made = function(facts, encoder, **dials)
         given = {p: dials.get(p, signature.parameters[p].default) for p in known}
         return dataclasses.replace(made, name=function.__name__, dials=given)
@@ -188,8 +192,7 @@ def _call(text: str) -> Any:
     """`module:Class` or `module:Class(field=value, …)` as a part."""
     path, _, arguments = text.partition("(")
     made = load_object(path)
-    if not arguments:
-        return made()
+    arguments = arguments or ")"
     try:
         call = ast.parse(f"f({arguments}", mode="eval").body
         assert isinstance(call, ast.Call)
@@ -199,13 +202,18 @@ def _call(text: str) -> Any:
         raise RecipeError(
             f"{text!r} cannot be read; expected 'module:Class(field=value, …)' with plain values"
         ) from error
-    return made(*positional, **given)
+    try:
+        return made(*positional, **given)
+    except TypeError as error:
+        raise RecipeError(f"{text!r} cannot be made: {error}") from error
 
 
 def _fits(value: Any, expected: Any) -> bool:
     origin = get_origin(expected)
     if expected is Any or isinstance(expected, str):
         return True
+    if origin is Literal:
+        return value in get_args(expected)
     if origin in (Union, UnionType):
         return any(_fits(value, option) for option in get_args(expected))
     if expected is float:
@@ -224,7 +232,10 @@ def _fits(value: Any, expected: Any) -> bool:
     plain = origin or expected
     if isinstance(plain, type) and plain in (bool, str, dict, list):
         return isinstance(value, plain)
-    return dataclasses.is_dataclass(value) or isinstance(value, Schedule) or not isinstance(plain, type)
+    if not dataclasses.is_dataclass(value) or isinstance(value, type):
+        return False
+    # Parts of one stage take one another's place; only what a protocol can be asked of is checked.
+    return not getattr(plain, "_is_runtime_protocol", isinstance(plain, type)) or isinstance(value, plain)
 
 
 def _kind(expected: Any) -> str:
@@ -278,8 +289,8 @@ def _before(whole: str, name: str) -> str:
 def _value(current: Any, value: Any, expected: Any, whole: str) -> Any:
     if isinstance(value, str):
         if re.fullmatch(r"[\w./-]+:[\w.]+(\(.*\))?", value) and not isinstance(current, str):
-            return _call(value)
-        if not isinstance(current, str) or value.lower() == "none":
+            value = _call(value)
+        elif not isinstance(current, str) or value.lower() == "none":
             value = _parse(value)
     if isinstance(value, list):
         value = tuple(cast(list[Any], value))

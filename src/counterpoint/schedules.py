@@ -31,7 +31,7 @@ def _check(name: str, **not_negative: float) -> None:
 
 
 @dataclass(frozen=True)
-class Constant:
+class Constant(Schedule):
     """The same number at every step.
 
     Args:
@@ -46,7 +46,7 @@ class Constant:
 
 
 @dataclass(frozen=True)
-class Linear:
+class Linear(Schedule):
     """From `start` to `end` in a straight line over `epochs`, then `end`.
 
     Step 0 has `start`; the step that follows `epochs` epochs has `end`. DINO's teacher temperature is
@@ -72,7 +72,7 @@ class Linear:
 
 
 @dataclass(frozen=True)
-class Cosine:
+class Cosine(Schedule):
     r"""A linear warm-up, then half a cosine without restarts.
 
     With W steps of warm-up and K in all, `warmup_start + (start - warmup_start) k / W` for k < W, then
@@ -107,7 +107,7 @@ class Cosine:
 
 
 @dataclass(frozen=True)
-class Steps:
+class Steps(Schedule):
     """A linear warm-up, then `start`, multiplied by `gamma` at each milestone.
 
     Args:
@@ -136,7 +136,7 @@ class Steps:
 
 
 @dataclass(frozen=True)
-class MomentumToOne:
+class MomentumToOne(Schedule):
     r"""A moving average's momentum: half a cosine from `start` to 1.
 
     `1 - (1 - start) (1 + cos(pi k / K)) / 2` at step k of K.

@@ -8,6 +8,7 @@ import this file and never one another.
 Axes: view, batch, row (view-major: all rows of view 0, then of view 1, …), anchor, candidate, dim, class.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, runtime_checkable
@@ -243,13 +244,12 @@ class Clock:
         return min(1.0, self.step / max(1, self.total_steps))
 
 
-@runtime_checkable
-class Schedule(Protocol):
+class Schedule(ABC):
     """A number that the engine resolves at each step."""
 
+    @abstractmethod
     def at(self, clock: Clock) -> float:
         """Its value at this step."""
-        ...
 
 
 Number = float | Schedule

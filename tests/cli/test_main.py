@@ -77,7 +77,7 @@ def test_only_what_was_typed_is_passed(shell: Shell) -> None:
             ["source", "root", "size", "labels", "group", "encoder", "out", "seed", "config", "warm_from", "max_time"]
         ),
         **dict.fromkeys(["evaluate_every", "checkpoint_every", "keep", "accelerator", "devices", "num_nodes"]),
-        **dict.fromkeys(["precision", "channels_last"]),
+        **dict.fromkeys(["precision", "channels_last", "test_share", "bad_share"]),
         **dict.fromkeys(["resume", "dry_run", "tensorboard", "download", "quiet"], False),
         "evaluate": True,
         "report": True,
@@ -93,7 +93,7 @@ def test_every_flag_arrives(shell: Shell) -> None:
         "--encoder tiny --out runs/a --seed 3 --temperature 0.2 --policy none --set objective.temperature=0.1 "
         "--set a.b=c=d --max-time 1h30m --evaluate-every 5 --no-evaluate --no-report --checkpoint-every 2 --keep 4 "
         "--accelerator cpu --devices 2 --num-nodes 1 --precision 32-true --channels-last no --tensorboard --download "
-        "--dry-run --from timm:resnet18 --quiet"
+        "--test-share 0.3 --bad-share 0.5 --dry-run --from timm:resnet18 --quiet"
     )
     done = shell(line)
     assert (done.code, done.out, done.err) == (0, "", "")
@@ -103,6 +103,8 @@ def test_every_flag_arrives(shell: Shell) -> None:
         "size": 48,
         "labels": "a.csv",
         "group": "burst",
+        "test_share": 0.3,
+        "bad_share": 0.5,
         "encoder": "tiny",
         "out": Path("runs/a"),
         "seed": 3,

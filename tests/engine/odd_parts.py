@@ -6,6 +6,7 @@ from counterpoint.objectives import Contrast
 from counterpoint.types import Loss
 
 COUNT = [0]
+GRADIENTS = [0]
 
 
 @dataclass(frozen=True)
@@ -18,3 +19,18 @@ class NanAfter:
         COUNT[0] += 1
         loss = Contrast(0.5)(matches)
         return Loss(loss.total * float("nan"), {}, loss.anchors) if COUNT[0] > self.steps else loss
+
+
+@dataclass(frozen=True)
+class NanGradient:
+    """A contrast whose loss is finite and whose gradient, at one step, is not."""
+
+    step: int = 10
+
+    def __call__(self, matches):
+        GRADIENTS[0] += 1
+        loss = Contrast(0.5)(matches)
+        if self.step != GRADIENTS[0]:
+            return loss
+        zero = (matches[0].query - matches[0].query.detach()).square().sum().sqrt()
+        return Loss(loss.total + zero, {}, loss.anchors)

@@ -5,11 +5,16 @@ import sys
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import counterpoint as cp
+from counterpoint import encoders, sources
+from counterpoint.app.asked import facts_of
 from counterpoint.errors import CheckpointError, DivergenceError, RecipeError, RunError
+from counterpoint.recipe import compose
 
 HERE = Path(__file__).parent
 PLAIN = {"precision": "32-true", "channels_last": "no", "accelerator": "cpu", "quiet": True}
@@ -91,7 +96,16 @@ def test_ctrl_c_saves_and_leaves(tmp_path):
 def test_a_loss_that_is_no_number_stops_with_advice(tmp_path):
     with pytest.raises(DivergenceError, match=r"checkpoint of step 5 stands.*lower learning rate"):
         trained(tmp_path / "run", epochs=4, settings={"objective": f"{HERE / 'odd_parts.py'}:NanAfter(steps=8)"})
-    assert [p.name for p in cp.Run.open(tmp_path / "run").checkpoints.glob("*.pt")] == ["step-00000005.pt"]
+    kept = sorted(p.name for p in cp.Run.open(tmp_path / "run").checkpoints.glob("*.pt"))
+    assert kept == ["step-00000000.pt", "step-00000005.pt"]
+
+
+def test_weights_that_are_no_numbers_are_never_saved(tmp_path):
+    part = f"{HERE / 'odd_parts.py'}:NanGradient(step=10)"
+    with pytest.raises(DivergenceError, match="checkpoint of step 5 stands"):
+        trained(tmp_path / "run", epochs=4, keep=1, settings={"objective": part})
+    newest = max(cp.Run.open(tmp_path / "run").checkpoints.glob("*.pt"))
+    assert all(v.isfinite().all() for v in torch.load(newest, weights_only=True)["model"].values())
 
 
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path):
@@ -119,6 +133,27 @@ def test_another_run_cannot_be_resumed_or_overwritten(tmp_path):
         trained(tmp_path / "run", name="supcon", resume=True)
     with pytest.raises(RunError, match="no such folder"):
         trained(tmp_path / "missing", resume=True)
+    for more, words in (
+        ({"evaluate_every": 1}, "evaluate_every is 0, not 1"),
+        ({"precision": "bf16-mixed"}, "precision is '32-true', not 'bf16-mixed'"),
+        ({"seed": 3}, "seed is 0, not 3"),
+        ({"encoder": "conv"}, "encoder is 'mlp', not 'conv'"),
+    ):
+        with pytest.raises(CheckpointError, match=words):
+            trained(tmp_path / "run", resume=True, **more)
+
+
+def test_a_run_whose_data_has_changed_is_not_resumed(tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    random = np.random.default_rng(0)
+    for i in range(24):
+        Image.fromarray(random.integers(0, 256, (8, 8, 3), dtype=np.uint8)).save(folder / f"{i:02d}.png")
+    trained(tmp_path / "run", source=folder, size=8, batch_size=8, epochs=1)
+    for i in range(24, 48):
+        Image.fromarray(random.integers(0, 256, (8, 8, 3), dtype=np.uint8)).save(folder / f"{i:02d}.png")
+    with pytest.raises(CheckpointError, match=r"data of .* has changed"):
+        trained(tmp_path / "run", source=folder, size=8, batch_size=8, epochs=1, resume=True)
 
 
 def test_a_stored_recipe_runs_again(tmp_path):
@@ -142,6 +177,37 @@ def test_a_warm_start_takes_the_encoder_and_nothing_else(tmp_path):
     assert gap[0] < 0.2 * gap[1]
     with pytest.raises(CheckpointError, match="give the same --encoder"):
         trained(tmp_path / "other", encoder="conv", warm_from=str(first.folder))
+
+
+def test_a_warm_start_survives_resume_and_config_and_reaches_the_target(tmp_path):
+    first = trained(tmp_path / "first", epochs=2)
+    warm = {"encoder": None, "warm_from": str(first.folder), "epochs": 2, "seed": 5}
+    straight = trained(tmp_path / "straight", **warm)
+    killed = trained(tmp_path / "killed", max_time=0.0, **warm)
+    for path in killed.checkpoints.glob("*.pt"):
+        path.unlink()
+    trained(tmp_path / "killed", encoder=None, resume=True)
+    again = cp.train(config=straight.folder, out=tmp_path / "again", evaluate=False, report=False, quiet=True)
+    for run in (killed, again):
+        assert all(torch.equal(v, weights(run)[k]) for k, v in weights(straight).items())
+    averaged = {
+        "target": "counterpoint.targets:MovingAverage(momentum=1.0)",
+        "negatives": "counterpoint.negatives:Queue",
+    }
+    run = trained(tmp_path / "averaged", settings=averaged, **warm)
+    found, begun = weights(run), weights(first)
+    for key in begun:
+        if key.startswith("towers.encoder."):
+            assert torch.equal(found[f"target.{key}"], begun[key])
+
+
+def test_a_recipe_value_runs_again_with_its_own_encoder(tmp_path):
+    digits = sources.lookup("digits").load()
+    recipe = compose("simclr", facts_of(digits, digits.train), encoders.lookup("mlp"), {"batch_size": 128, "epochs": 1})
+    run = cp.train(recipe, source="digits", out=tmp_path / "run", evaluate=False, report=False, **PLAIN)
+    longer = cp.train(config=run.folder, out=tmp_path / "longer", epochs=2, evaluate=False, report=False, **PLAIN)
+    assert longer.recipe()["parts"]["encoder"] == run.recipe()["parts"]["encoder"]
+    assert longer.recipe()["parts"]["epochs"] == 2
 
 
 def test_a_dry_run_writes_nothing(tmp_path, capsys):
@@ -175,6 +241,8 @@ def test_a_mistake_gets_one_sentence_and_leaves_nothing(tmp_path, more, words):
 def test_the_chosen_numerics_are_stored_and_used_again(tmp_path):
     run = trained(tmp_path / "run", epochs=1, precision="bf16-mixed")
     assert run.recipe()["engine"]["precision"] == "bf16-mixed"
+    again = cp.train(config=run.folder, out=tmp_path / "again", evaluate=False, report=False, quiet=True)
+    assert all(torch.equal(v, weights(again)[k]) for k, v in weights(run).items())
     auto = trained(tmp_path / "auto", epochs=1, precision="auto", channels_last="auto")
     assert len(auto.recipe()["engine"]["measured_seconds"]) == 4
 
@@ -191,4 +259,5 @@ def test_validation_is_followed_on_images_that_are_not_learned_from(tmp_path):
     assert [line["epoch"] for line in seen] == [1, 2]
     assert all(0.5 < line["knn_accuracy"] <= 1 for line in seen)
     stored = run.recipe()
+    assert 0.05 < stored["validation"] / stored["dataset"]["train"] < 0.2
     assert stored["dataset"]["train"] + stored["validation"] + stored["dataset"]["test"] == 1797

@@ -8,6 +8,9 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
+# One worker starts the ranks for all tests of the file.
+pytestmark = pytest.mark.xdist_group("ranks")
+
 STATEFUL = f"{Path(__file__).parent / 'stateful.py'}:stateful"
 RECIPES = ["simclr", "supcon", "supervised", STATEFUL]
 STEPS = 3

@@ -7,7 +7,7 @@ from rich.console import Console
 from sklearn.metrics import balanced_accuracy_score
 from sklearn.metrics import confusion_matrix as sk_confusion
 
-from counterpoint.errors import RunError, ShapeError
+from counterpoint.errors import CounterpointError, RunError, ShapeError
 from counterpoint.evaluation import Budget, Evaluation, bootstrap, confusion_matrix, evaluate, top_k_accuracy
 from counterpoint.evaluation.classification import balanced_accuracy
 from counterpoint.evaluation.resampling import resamples, wilson
@@ -57,7 +57,9 @@ def test_every_score_comes_with_an_interval(full):
         assert any(word in measure.note for word in ("bootstrap", "Student", "influence")), measure
     assert {m.name for m in full.measures["pixels"]}.isdisjoint({"effective_rank_z", "view_alignment"})
     assert full.score("knn_accuracy").value > 0.8
-    assert full.score("nothing") is None
+    with pytest.raises(CounterpointError, match="did you mean 'linear_probe'"):
+        full.score("linear_prob")
+    assert "kNN accuracy" in str(full.table())
 
 
 def test_json_has_the_schema_and_comes_back(full):

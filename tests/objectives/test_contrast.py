@@ -13,7 +13,7 @@ from counterpoint.errors import RecipeError, ShapeError
 from counterpoint.objectives import Contrast, Each, Joint, contrast, contrast_dense
 from counterpoint.relations import Aligned, Explicit, Graph, Keyed, Related, Unrelated
 from counterpoint.scores import Cosine, Dot
-from counterpoint.types import Block, Clock, Columns, Match
+from counterpoint.types import Block, Clock, Columns, Match, Schedule
 
 DENOMINATORS = [Joint(), Each()]
 
@@ -412,7 +412,7 @@ def test_groups_must_fit_the_anchors() -> None:
 
 
 def test_a_schedule_must_be_resolved_first() -> None:
-    class Falling:
+    class Falling(Schedule):
         def at(self, clock: Clock) -> float:
             return 1.0 / (1 + clock.step)
 

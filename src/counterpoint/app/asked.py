@@ -2,19 +2,28 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, cast
 
 from counterpoint import encoders, sources
-from counterpoint.errors import CheckpointError, RecipeError, nearest
+from counterpoint.errors import CheckpointError, RecipeError, SourceError, nearest
 from counterpoint.recipe import Recipe, compose, part_from_json, part_to_json
 from counterpoint.run import Run
 from counterpoint.serving import load
 from counterpoint.signature import find
 from counterpoint.types import Dataset, Encoder, Facts, Source, Split
 
-__all__ = ["Asked", "check_same", "compose_asked", "facts_of", "free_folder", "stored_recipe", "understand"]
+__all__ = [
+    "Asked",
+    "check_data",
+    "check_same",
+    "compose_asked",
+    "facts_of",
+    "free_folder",
+    "stored_recipe",
+    "understand",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +44,12 @@ def stored_recipe(path: Path) -> dict[str, Any]:
     return Run.open(path.parent if path.name == "recipe.json" else path).recipe()
 
 
+def _a_source(found: Any) -> Source:
+    if not callable(getattr(found, "load", None)):
+        raise SourceError(f"got {type(found).__name__} as the source, expected a name, a path, or a Source with load()")
+    return cast(Source, found)
+
+
 def understand(
     recipe: str | None,
     stored: dict[str, Any] | None,
@@ -48,11 +63,15 @@ def understand(
 ) -> Asked:
     """What was asked for; what is given beside a stored recipe wins."""
     given = {k: v for k, v in options.items() if v is not None}
+    for path in ("root", "labels"):
+        # As a source keeps them: a stored recipe runs from anywhere.
+        if path in given and Path(given[path]).expanduser().exists():
+            given[path] = str(Path(given[path]).expanduser().absolute())
     if stored is None:
         if recipe is None:
             raise RecipeError("no recipe was named; name one (`counterpoint methods` lists them) or give --config")
         found = source if source is not None else "digits"
-        value = sources.lookup(str(found), **given) if isinstance(found, str | Path) else found
+        value = sources.lookup(str(found), **given) if isinstance(found, str | Path) else _a_source(found)
         return Asked(recipe, value, encoder, dict(dials), dict(settings), seed or 0, None)
     name = recipe or stored["recipe"]
     if source is not None:
@@ -78,9 +97,20 @@ def understand(
     )
 
 
-def check_same(asked: Asked, stored: dict[str, Any], folder: Path) -> None:
-    """A resumed run is the run that was begun."""
+def check_same(asked: Asked, stored: dict[str, Any], folder: Path, **more: Any) -> None:
+    """A resumed run is the run that was begun.
+
+    Args:
+        asked: now.
+        stored: recipe.json.
+        folder: of the run.
+        more: other values given, by their path in recipe.json (`engine__precision`); None was not given.
+
+    Raises:
+        CheckpointError: something differs.
+    """
     compared = {
+        **{k.replace("__", "."): v for k, v in more.items() if v is not None},
         "recipe": asked.name,
         "seed": asked.seed,
         "encoder": asked.encoder,
@@ -93,8 +123,20 @@ def check_same(asked: Asked, stored: dict[str, Any], folder: Path) -> None:
         found = stored[top].get(key) if key else stored[top]
         if json.loads(json.dumps(wanted)) != found:
             raise CheckpointError(
-                f"{str(folder)!r} holds another run: its {path.replace('.', ' ')} is {found!r}, not {wanted!r}; "
+                f"{str(folder)!r} holds another run: its {path.split('.')[-1]} is {found!r}, not {wanted!r}; "
                 "resume it as it was begun, or train in a new folder with --out"
+            )
+
+
+def check_data(facts: Facts, stored: dict[str, Any], folder: Path) -> None:
+    """The data of a resumed run is the data that it was begun with."""
+    before = Facts.stored(stored["facts"])
+    for field in fields(Facts):
+        now, then = getattr(facts, field.name), getattr(before, field.name)
+        if now != then:
+            raise CheckpointError(
+                f"the data of {str(folder)!r} has changed since the run was begun: {field.name} was {then!r} and is "
+                f"{now!r}; restore it, or train in a new folder with --out"
             )
 
 
@@ -123,7 +165,7 @@ def _batch_that_fits(name: str, dials: dict[str, Any], images: int) -> dict[str,
     if "batch_size" in dials or not isinstance(default, int):
         return dials
     size = default
-    while size > 8 and size * 4 > images:
+    while size > 2 and size * 4 > images:
         size //= 2
     return dials if size == default else {**dials, "batch_size": size}
 

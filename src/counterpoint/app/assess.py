@@ -2,16 +2,17 @@
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 
 from counterpoint import embed as embedding
-from counterpoint import evaluation, report
+from counterpoint import encoders, evaluation, report, sources
 from counterpoint.distributed import Comm
 from counterpoint.engine import newest, restore
-from counterpoint.errors import CheckpointError, SourceError
+from counterpoint.errors import CheckpointError, RunError, SourceError
 from counterpoint.evaluation import Evaluation
 from counterpoint.files import whole, write_json, write_text
 from counterpoint.model import Model
@@ -33,7 +34,8 @@ def _dataset(run: Run) -> Dataset:
 
 
 def _fresh(recipe: Recipe, facts: Facts, seed: int) -> Model:
-    """The model as it was before its first step."""
+    """The model with random weights, those that the seed gives; also where the run started from other ones."""
+    recipe = replace(recipe, encoder=encoders.untrained(recipe.encoder))
     with forked(Streams(seed).number("init")):
         return Model(recipe, facts)
 
@@ -149,18 +151,44 @@ def _strip(recipe: Recipe, dataset: Dataset, seed: int, rows: int = 6, columns: 
     return (torch.stack(same, 1) * 255).round().clamp(0, 255).to(torch.uint8)
 
 
-def embed(run: Run | str | Path, inputs: Any, out: str | Path) -> Path:
-    """Embeddings of a person's images, as Parquet (name, h), CSV or NPY by the ending of `out`."""
+def embed(run: Run | str | Path, inputs: Any, out: str | Path, *, batch: int = 1024) -> Path:
+    """Embeddings of a person's images, as Parquet (name, h), CSV or NPY by the ending of `out`.
+
+    Files that are no images are named on stderr and left out.
+
+    Args:
+        run: a run, its folder, or an encoder.safetensors.
+        inputs: a path, or several; of folders, the images below them.
+        out: the file to write; its folder is made.
+        batch: images decoded at a time.
+
+    Raises:
+        RunError: an ending of another kind.
+        SourceError: no image could be used.
+    """
     import numpy as np
 
-    from counterpoint import sources
-
-    loaded = load(_opened(run).folder)
-    given = [inputs] if isinstance(inputs, str | Path) else list(inputs)
-    files = [f for item in given for f in (sources.image_files(Path(item)) if isinstance(item, str | Path) else [item])]
-    h = loaded.embed(files)
-    names = [str(f) for f in files]
     path = Path(out)
+    if path.suffix not in (".parquet", ".csv", ".npy"):
+        raise RunError(f"--out {path}: the ending says what is written; expected .parquet, .csv or .npy")
+    loaded = load(run.folder if isinstance(run, Run) else run)
+    given = [inputs] if isinstance(inputs, str | Path) else list(inputs)
+    files = [file for item in given for file in sources.image_files(Path(item))]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    names: list[str] = []
+    parts: list[Any] = []
+    for start in range(0, len(files), batch):
+        images, kept, skipped = sources.read_files(
+            files[start : start + batch], size=loaded.facts.size, channels=loaded.facts.channels
+        )
+        for file in skipped:
+            print(f"  skipped  {file.name}: {file.reason}", file=sys.stderr)
+        if kept:
+            names += [str(files[start + i]) for i in kept]
+            parts.append(loaded.embed(images))
+    if not parts:
+        raise SourceError(f"none of the {len(files)} files could be used; there is nothing to embed")
+    h = np.concatenate(parts)
     with whole(path) as temporary:
         if path.suffix == ".npy":
             with temporary.open("wb") as file:

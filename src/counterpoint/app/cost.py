@@ -43,8 +43,8 @@ def _trial(
 
 
 def estimate(recipe: Recipe, model: Model, learned: Split, machine: Machine, numerics: Numerics, seed: int) -> str:
-    """Memory and time of a step, measured on real images."""
-    work = _trial(recipe, learned, seed, machine, recipe.batch_size)
+    """Memory and time of a step on one rank, measured on real images; negatives of other ranks are not counted."""
+    work = _trial(recipe, learned, seed, machine, recipe.batch_size // machine.comm.world)
     kept = 0
 
     def pack(tensor: torch.Tensor) -> torch.Tensor:

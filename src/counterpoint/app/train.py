@@ -10,12 +10,20 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from counterpoint import encoders, sources
 from counterpoint._version import __version__
 from counterpoint.app import assess
-from counterpoint.app.asked import check_same, compose_asked, facts_of, free_folder, stored_recipe, understand
+from counterpoint.app.asked import (
+    check_data,
+    check_same,
+    compose_asked,
+    facts_of,
+    free_folder,
+    stored_recipe,
+    understand,
+)
 from counterpoint.app.cost import decide_numerics, estimate, time_to_train
 from counterpoint.embed import embed
 from counterpoint.engine import (
@@ -23,6 +31,7 @@ from counterpoint.engine import (
     Machine,
     Outcome,
     Plan,
+    clean,
     duration,
     fit,
     launch,
@@ -30,8 +39,8 @@ from counterpoint.engine import (
     restore,
     steps_per_epoch,
 )
-from counterpoint.errors import CheckpointError, RecipeError, RunError
-from counterpoint.evaluation import knn_accuracy
+from counterpoint.errors import CheckpointError, CounterpointError, RecipeError, RunError
+from counterpoint.evaluation import knn_accuracy, usual_neighbours
 from counterpoint.model import Model
 from counterpoint.random import Streams, forked
 from counterpoint.recipe import Recipe, part_from_json, part_to_json
@@ -57,20 +66,51 @@ def _environment() -> dict[str, Any]:
     }
 
 
-def _warm(model: Model, recipe: Recipe, path: str) -> None:
-    """Start from the encoder of another run."""
+def _warm(recipe: Recipe, facts: Facts, path: str) -> dict[str, Tensor]:
+    """The weights of another run's encoder."""
     begun = load(path)
-    if begun.part != recipe.encoder or begun.facts.channels != model.facts.channels:
+    if begun.part != recipe.encoder or (begun.facts.channels, begun.facts.size) != (facts.channels, facts.size):
         raise CheckpointError(
-            f"--from {path}: its encoder is {begun.part} for {begun.facts.channels} channels, but this run builds "
-            f"{recipe.encoder} for {model.facts.channels}; give the same --encoder"
+            f"--from {path}: its encoder is {begun.part} for {begun.facts.channels} channels of {begun.facts.size} px, "
+            f"but this run builds {recipe.encoder} for {facts.channels} of {facts.size} px; give the same --encoder "
+            "and --size"
         )
-    try:
-        model.towers.encoder.load_state_dict(begun.encoder.state_dict())
-    except RuntimeError as error:
-        raise CheckpointError(
-            f"--from {path}: its encoder was built for images of {begun.facts.size} px, not {model.facts.size}"
-        ) from error
+    return begun.encoder.state_dict()
+
+
+def _kept(warm_from: str | None) -> str | None:
+    """As it is stored: a run by its absolute path."""
+    return warm_from if warm_from is None or warm_from.startswith("timm:") else str(Path(warm_from).absolute())
+
+
+def _loaded(source: Source, machine: Machine) -> Dataset:
+    """The data; with many ranks the leading one loads first, so that one downloads and one complains."""
+    if machine.comm.world == 1:
+        return source.load()
+    dataset: Dataset | None = None
+    error: CounterpointError | None = None
+    if machine.leads:
+        try:
+            dataset = source.load()
+        except CounterpointError as failed:
+            error = failed
+    if machine.fabric.broadcast(error is not None):
+        if error is not None:
+            raise error
+        raise SystemExit(2)
+    return dataset or source.load()
+
+
+def _alone(learned: Split, dataset: Dataset) -> str:
+    """A line about classes that have one image to learn from, where there are any."""
+    if learned.labels is None:
+        return ""
+    counts = torch.bincount(learned.labels.clamp_min(-1) + 1, minlength=len(dataset.classes) + 1)[1:]
+    single = [dataset.classes[int(i)] for i in torch.nonzero(counts == 1)[:, 0]]
+    if not single:
+        return ""
+    named = ", ".join(single[:5]) + (", …" if len(single) > 5 else "")
+    return f"  note     one image only to learn {named} from: its positives are views of itself\n"
 
 
 def _negatives(recipe: Recipe) -> str:
@@ -87,11 +127,14 @@ def _describe(recipe: Recipe, dataset: Dataset, model: Model, learned: Split, ma
     weights = sum(p.numel() for p in model.towers.get_submodule("encoder").parameters())
     labels = f"{len(dataset.classes)} classes" if dataset.classes else "no labels"
     ranks = f" on {machine.comm.world} ranks" if machine.comm.world > 1 else ""
-    skipped = f", {len(dataset.skipped)} files skipped" if dataset.skipped else ""
+    files = len(dataset.skipped)
+    skipped = f", {files} {'file' if files == 1 else 'files'} skipped" if files else ""
+    alone = _alone(learned, dataset)
     side = f"{model.facts.channels} x {model.facts.size} x {model.facts.size}"
     return (
         f"  data     {len(learned):,} images to learn from, {len(dataset.test):,} to test on, "
         f"{side}, {labels}{skipped}\n"
+        f"{alone}"
         f"  encoder  {type(recipe.encoder).__name__}, {weights:,} weights, width {recipe.encoder.width}\n"
         f"  batch    {recipe.batch_size} images x {len(recipe.views)} views{ranks}: {_negatives(recipe)}"
     )
@@ -105,6 +148,8 @@ def train(
     size: int | None = None,
     labels: str | Path | None = None,
     group: str | None = None,
+    test_share: float | None = None,
+    bad_share: float | None = None,
     download: bool = False,
     encoder: str | Encoder | None = None,
     out: str | Path | None = None,
@@ -136,10 +181,12 @@ def train(
     Args:
         recipe: a name, an import path, or a Recipe.
         source: a name, a path to images, or a Source.
-        root: of the source, where it takes one, as the next four.
+        root: of the source, where it takes one, as the next six.
         size: of the images, in pixels.
         labels: a CSV, a column, `folders` or `none`.
         group: column whose equal values stay on one side of a split.
+        test_share: of a split that is made, in [0, 1).
+        bad_share: of files that cannot be used, above which the run stops.
         download: fetch a public data set that is missing.
         encoder: a name, an import path, or an Encoder; None: what suits the source.
         out: a new folder for the run; None: runs/RECIPE-SOURCE.
@@ -188,6 +235,8 @@ def train(
         "size": size,
         "labels": None if labels is None else str(labels),
         "group": group,
+        "test_share": test_share,
+        "bad_share": bad_share,
         "download": download or None,
     }
     own_encoder = None if encoder is None or isinstance(encoder, str) else encoder
@@ -200,6 +249,7 @@ def train(
         raise RecipeError(
             "a Recipe value is whole: leave out config, resume, encoder, dials and settings, or name a recipe"
         )
+    warm_from = warm_from or (stored or {}).get("from")
     asked = understand(
         name,
         stored,
@@ -210,19 +260,30 @@ def train(
         settings=settings or {},
         seed=seed,
     )
-    if resume and stored and folder and asked.stored is None:
-        check_same(asked, stored, folder)
+    if resume and stored and folder:
+        layout = {"yes": True, "no": False}.get(channels_last or "auto")
+        exact = None if precision == "auto" else precision
+        check_same(
+            asked,
+            stored,
+            folder,
+            evaluate_every=evaluate_every,
+            engine__precision=exact,
+            engine__channels_last=layout,
+        )
         asked = replace(asked, stored=stored)
+        precision = channels_last = None
 
-    dataset = asked.source.load()
     machine = launch(accelerator or "auto", devices or 1, num_nodes or 1)
     quiet = quiet or not machine.leads
+    dataset = _loaded(asked.source, machine)
     streams = Streams(asked.seed)
     if evaluate_every is None:
         evaluate_every = int((stored or {}).get("evaluate_every", 0))
-    learned, validation = _learned(dataset, evaluate_every)
+    labelled, validation = _divided(dataset, evaluate_every)
+    learned = _with_unlabelled(labelled, dataset)
     facts = facts_of(dataset, learned)
-    if asked.encoder is None and own_encoder is None and not warm_from:
+    if asked.encoder is None and own_encoder is None and made is None and not warm_from:
         asked = replace(asked, encoder=encoders.default(facts.kind, facts.size))
     composed = made or compose_asked(asked, facts, own_encoder, warm_from)
     if composed.pairing.needs_labels and learned.labels is None:
@@ -231,10 +292,11 @@ def train(
         )
     per_epoch = steps_per_epoch(composed, len(learned), machine.comm.world)
     facts = replace(facts, steps_per_epoch=per_epoch, total_steps=per_epoch * composed.epochs)
+    warm = _warm(composed, facts, warm_from) if warm_from and not warm_from.startswith("timm:") else None
     with forked(streams.number("init")):
-        model = Model(composed, facts)
-    if warm_from and not warm_from.startswith("timm:") and not resume:
-        _warm(model, composed, warm_from)
+        model = Model(composed, facts, warm)
+    if resume and stored and folder:
+        check_data(model.facts, stored, folder)
     model.to(machine.device)
     _say(_describe(composed, dataset, model, learned, machine), quiet)
     numerics, timings = decide_numerics(composed, model, learned, asked, machine, precision, channels_last)
@@ -251,12 +313,19 @@ def train(
     start = 0
     run = Run(folder)
     if resume:
+        if machine.leads:
+            clean(run.checkpoints)
         found: Checkpoint | None = newest(run.checkpoints)
         start = restore(found, model=model, optimizer=optimizer, comm=machine.comm) if found else 0
         if machine.leads:
             run.rewind(start)
             run.log("resume", step=start)
         _say(f"  resumed  at step {start:,} of {facts.total_steps:,}", quiet)
+        now = {"ranks": machine.comm.world, "threads": torch.get_num_threads(), "device": str(machine.device)}
+        for what, value in now.items():
+            if stored and stored["engine"][what] != value:
+                before = stored["engine"][what]
+                _say(f"  note     {what}: {value} now, {before} before; equal to rounding, not to the bit", quiet)
     elif machine.leads:
         run = Run.create(folder)
         run.write_recipe(
@@ -267,6 +336,7 @@ def train(
                 "command": command or _python_command(composed.name, dataset.name),
                 "source": part_to_json(asked.source),
                 "encoder": asked.encoder,
+                "from": _kept(warm_from),
                 "dials": part_to_json(dict(composed.dials)),
                 "settings": part_to_json(asked.settings),
                 "evaluate_every": evaluate_every,
@@ -309,9 +379,9 @@ def train(
 
     def monitor(current: nn.Module) -> dict[str, float]:
         assert validation is not None
-        bank = embed(cast(Model, current), learned, dataset)
-        held = embed(cast(Model, current), validation, dataset)
-        return {"knn_accuracy": float(knn_accuracy(bank.labelled(), held.labelled()))}
+        bank = embed(cast(Model, current), labelled, dataset).labelled()
+        held = embed(cast(Model, current), validation, dataset).labelled()
+        return {"knn_accuracy": float(knn_accuracy(bank, held, k=usual_neighbours(len(bank))))}
 
     outcome = fit(
         composed,
@@ -353,20 +423,24 @@ def _ended(outcome: Outcome, facts: Facts, run: Run, quiet: bool) -> None:
     )
 
 
-def _learned(dataset: Dataset, evaluate_every: int) -> tuple[Split, Split | None]:
-    """The images to learn from, and those held out to follow the run."""
-    learned, validation = dataset.train, None
-    if evaluate_every:
-        if dataset.train.labels is None:
-            raise RecipeError(
-                f"--evaluate-every follows kNN accuracy, but source {dataset.name!r} has no labels; leave it out"
-            )
-        learned, validation = sources.hold_out(dataset.train, 0.1, dataset.name)
-    if dataset.unlabelled is not None:
-        more = dataset.unlabelled
-        labels = None if learned.labels is None else torch.cat([learned.labels, torch.full((len(more),), -1)])
-        learned = Split(torch.cat([learned.images, more.images]), labels)
-    return learned, validation
+def _divided(dataset: Dataset, evaluate_every: int) -> tuple[Split, Split | None]:
+    """The training images, and a tenth of them held out where the run is to be followed."""
+    if not evaluate_every:
+        return dataset.train, None
+    if dataset.train.labels is None:
+        raise RecipeError(
+            f"--evaluate-every follows kNN accuracy, but source {dataset.name!r} has no labels; leave it out"
+        )
+    return sources.hold_out(dataset.train, 0.1, dataset.name)
+
+
+def _with_unlabelled(labelled: Split, dataset: Dataset) -> Split:
+    """The images to learn from: those of the training split, and further ones without labels."""
+    if dataset.unlabelled is None:
+        return labelled
+    more = dataset.unlabelled
+    labels = None if labelled.labels is None else torch.cat([labelled.labels, torch.full((len(more),), -1)])
+    return Split(torch.cat([labelled.images, more.images]), labels)
 
 
 def _python_command(recipe: str, source: str) -> str:

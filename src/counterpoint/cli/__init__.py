@@ -21,6 +21,7 @@ __all__ = ["main"]
 DISK = {
     errno.ENOSPC: "the disk is full; free some space or choose another folder with --out",
     errno.EDQUOT: "the disk quota is used up; free some space or choose another folder with --out",
+    errno.EFBIG: "the file would be larger than is allowed here; choose another folder with --out",
     errno.EROFS: "the file system is read-only; choose another folder with --out",
     errno.EACCES: "permission denied; choose a folder that you may read and write",
     errno.EPERM: "operation not permitted; choose a folder that you may read and write",

@@ -152,6 +152,10 @@ DATA, RUN, CHECK, MACHINE = "Data", "Run", "Evaluation and checkpoints", "Machin
     metavar="COLUMN",
     help="Images that agree in this column (a patient, a burst) stay on one side of a split.",
 )
+@click.option("--test-share", cls=Option, section=DATA, type=float, help="Of a split that is made.  [default: 0.2]")
+@click.option(
+    "--bad-share", cls=Option, section=DATA, type=float, help="Stop where more files are unusable.  [default: 0.1]"
+)
 @click.option("--download", cls=Option, section=DATA, is_flag=True, help="Fetch a public data set that is missing.")
 @click.option("--encoder", cls=Option, section=RUN, help="Name of the encoder, or module:Class.")
 @click.option(

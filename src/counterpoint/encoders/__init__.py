@@ -4,7 +4,7 @@ An encoder is a frozen dataclass that knows its width and builds a module from [
 [row, width]. Weights are drawn from torch's global generator: build under `random.forked`.
 """
 
-from counterpoint.encoders.catalogue import default, lookup, names
+from counterpoint.encoders.catalogue import default, lookup, names, untrained
 from counterpoint.encoders.conv import ConvNet
 from counterpoint.encoders.mlp import MLP
 from counterpoint.encoders.pami import Pami
@@ -12,4 +12,4 @@ from counterpoint.encoders.resnet import ResNet
 from counterpoint.encoders.timm_models import Timm
 from counterpoint.encoders.vit import ViT
 
-__all__ = ["MLP", "ConvNet", "Pami", "ResNet", "Timm", "ViT", "default", "lookup", "names"]
+__all__ = ["MLP", "ConvNet", "Pami", "ResNet", "Timm", "ViT", "default", "lookup", "names", "untrained"]

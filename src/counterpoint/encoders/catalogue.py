@@ -1,5 +1,6 @@
 """Encoders by name."""
 
+from dataclasses import replace
 from importlib import import_module
 from typing import Any, cast
 
@@ -12,7 +13,7 @@ from counterpoint.encoders.vit import ViT
 from counterpoint.errors import RecipeError, nearest
 from counterpoint.types import Encoder
 
-__all__ = ["default", "lookup", "names"]
+__all__ = ["default", "lookup", "names", "untrained"]
 
 _NAMED: dict[str, tuple[Encoder, str]] = {
     "conv": (ConvNet(), "a small residual conv net for images of 8 to 128 px, made for speed on a CPU; width 256"),
@@ -40,6 +41,11 @@ def default(kind: str, size: int) -> str:
         size: side of an image in pixels.
     """
     return "conv" if size <= 128 else "resnet18"
+
+
+def untrained(encoder: Encoder) -> Encoder:
+    """The same encoder without published weights: for a baseline, and where weights follow from a file."""
+    return cast("Encoder", replace(cast(Any, encoder), pretrained=False)) if hasattr(encoder, "pretrained") else encoder
 
 
 def lookup(text: str, *, pretrained: bool = False) -> Encoder:

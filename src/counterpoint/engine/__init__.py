@@ -1,6 +1,6 @@
 """The engine: the step, the loop around it, exact resume, and what the person sees."""
 
-from counterpoint.engine.checkpoint import Checkpoint, newest, restore
+from counterpoint.engine.checkpoint import Checkpoint, clean, newest, restore
 from counterpoint.engine.fit import Outcome, Plan, batches, fit, steps_per_epoch, train_step
 from counterpoint.engine.machine import Machine, Numerics, launch, measured
 from counterpoint.engine.progress import Progress, duration
@@ -14,6 +14,7 @@ __all__ = [
     "Plan",
     "Progress",
     "batches",
+    "clean",
     "compare",
     "duration",
     "fit",

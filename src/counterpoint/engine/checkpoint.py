@@ -3,6 +3,7 @@
 import pickle
 import re
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,7 +15,7 @@ from counterpoint.files import whole
 from counterpoint.model import Model
 from counterpoint.types import Comm
 
-__all__ = ["Checkpoint", "newest", "restore", "save"]
+__all__ = ["Checkpoint", "clean", "newest", "restore", "save"]
 
 _NAME = re.compile(r"step-(\d+)\.pt")
 
@@ -42,6 +43,23 @@ def _own(model: Model) -> dict[str, torch.Tensor]:
     }
 
 
+def _write(path: Path, content: dict[str, Any]) -> None:
+    # By way of memory: torch's own writer turns a full disk into a RuntimeError without the reason.
+    packed = BytesIO()
+    torch.save(content, packed)
+    with whole(path) as temporary:
+        temporary.write_bytes(packed.getbuffer())
+
+
+def clean(folder: Path) -> None:
+    """Remove what a killed run left half-written; only for who goes on with the run."""
+    for leftover in folder.glob(".*.part"):
+        leftover.unlink(missing_ok=True)
+    for beside in folder.glob("step-*.rank-*.pt"):
+        if not beside.with_name(f"{beside.name.split('.')[0]}.pt").is_file():
+            beside.unlink(missing_ok=True)
+
+
 def save(folder: Path, *, step: int, model: Model, optimizer: Optimizer, comm: Comm, barrier: Any, keep: int) -> None:
     """Write the state after `step` steps, then drop all but the newest `keep`.
 
@@ -49,13 +67,11 @@ def save(folder: Path, *, step: int, model: Model, optimizer: Optimizer, comm: C
     """
     own = _own(model)
     if own:
-        with whole(folder / f"step-{step:08d}.rank-{comm.rank}.pt") as temporary:
-            torch.save(own, temporary)
+        _write(folder / f"step-{step:08d}.rank-{comm.rank}.pt", own)
         barrier()
     if comm.rank == 0:
         content = {"version": 1, "step": step, "model": model.state_dict(), "optimizer": optimizer.state_dict()}
-        with whole(folder / f"step-{step:08d}.pt") as temporary:
-            torch.save(content, temporary)
+        _write(folder / f"step-{step:08d}.pt", content)
         for old, path in _files(folder)[:-keep]:
             path.unlink(missing_ok=True)
             for beside in folder.glob(f"step-{old:08d}.rank-*.pt"):
@@ -68,8 +84,6 @@ def newest(folder: Path) -> Checkpoint | None:
     Raises:
         CheckpointError: there are checkpoints, and none can be read.
     """
-    for leftover in folder.glob(".*.part"):
-        leftover.unlink(missing_ok=True)
     reasons: list[str] = []
     for step, path in reversed(_files(folder)):
         try:

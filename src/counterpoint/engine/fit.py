@@ -71,7 +71,7 @@ def steps_per_epoch(recipe: Recipe, images: int, world: int = 1) -> int:
     if images < recipe.batch_size:
         raise RecipeError(
             f"a batch takes {recipe.batch_size} images, but there are only {images} to train on; "
-            f"give --batch-size {max(2, images // 2)} or less"
+            f"give --batch-size {images} or less"
         )
     if recipe.batch_size % world:
         raise RecipeError(f"a batch of {recipe.batch_size} images cannot be shared by {world} ranks in equal parts")
@@ -149,7 +149,9 @@ def _patient() -> Generator[Callable[[], bool]]:
             signal.signal(number, handler)
 
 
-def _diverged(run: Run, step: int, numerics: Numerics) -> DivergenceError:
+def _diverged(run: Run, step: int, numerics: Numerics, leads: bool) -> DivergenceError:
+    if leads:
+        run.log("end", step=step, reason="diverged")
     last = checkpoints.newest(run.checkpoints)
     good = f"the checkpoint of step {last.step} stands" if last else "no checkpoint had been written yet"
     advice = "a lower learning rate, a higher temperature or gradient clipping (--set optim.clip_norm=1)"
@@ -210,6 +212,9 @@ def fit(
 
     def save() -> None:
         nonlocal saved
+        # A finite loss may have had a gradient that is none: what stands must be good to go on from.
+        if not all(bool(t.isfinite().all()) for t in model.state_dict().values() if t.is_floating_point()):
+            raise _diverged(run, step, numerics, machine.leads)
         checkpoints.save(
             run.checkpoints,
             step=step,
@@ -221,6 +226,8 @@ def fit(
         )
         saved = step
 
+    if not start:
+        save()
     model.train()
     progress = Progress(
         total, start=start, epochs=recipe.epochs, batch=recipe.batch_size, silent=plan.quiet or not machine.leads
@@ -238,7 +245,7 @@ def fit(
                     sums = comm.sum(torch.stack([v.double() for v in values.values()])).tolist()
                     mean = {name: total / comm.world for name, total in zip(values, sums, strict=True)}
                     if not math.isfinite(mean["loss"]):
-                        raise _diverged(run, step, numerics)
+                        raise _diverged(run, step, numerics, machine.leads)
                     if machine.leads:
                         progress.step(step, step / per_epoch, mean["loss"])
                     if logs and machine.leads:
@@ -251,12 +258,6 @@ def fit(
                         if writer is not None:
                             for name, value in {**line, "images_per_second": rate, **mean}.items():
                                 writer.add_scalar(name, value, step)
-                late = plan.max_seconds is not None and time.perf_counter() - began >= plan.max_seconds
-                # All ranks stop at one step, whoever was asked.
-                stops = comm.sum(torch.tensor([float(asked()), float(late)], device=device)).tolist()
-                if any(stops):
-                    reason = "interrupted" if stops[0] else "max-time"
-                    break
                 if epoch_ends and monitor and plan.evaluate_every and (step // per_epoch) % plan.evaluate_every == 0:
                     if machine.leads:
                         found = monitor(model)
@@ -270,7 +271,14 @@ def fit(
                     machine.fabric.barrier()
                 if epoch_ends and (step // per_epoch) % plan.checkpoint_every == 0:
                     save()
-        if saved != step or step == start:
+                late = plan.max_seconds is not None and time.perf_counter() - began >= plan.max_seconds
+                stops = [asked(), late]
+                if comm.world > 1:  # all ranks stop at one step, whoever was asked
+                    stops = comm.sum(torch.tensor(stops, dtype=torch.float32, device=device)).tolist()
+                if any(stops):
+                    reason = "interrupted" if stops[0] else "max-time"
+                    break
+        if saved != step:
             save()
     seconds = time.perf_counter() - began
     if writer is not None:

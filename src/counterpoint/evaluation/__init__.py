@@ -11,7 +11,7 @@ from counterpoint.evaluation.maps import embedding_map
 from counterpoint.evaluation.neighbours import knn_accuracy, knn_predict
 from counterpoint.evaluation.pairs import overlap, verification
 from counterpoint.evaluation.probe import few_label, linear_probe
-from counterpoint.evaluation.protocol import Budget, evaluate
+from counterpoint.evaluation.protocol import Budget, evaluate, usual_neighbours
 from counterpoint.evaluation.ranking import retrieval
 from counterpoint.evaluation.resampling import Measure, bootstrap
 from counterpoint.evaluation.result import Evaluation
@@ -40,5 +40,6 @@ __all__ = [
     "spectrum",
     "top_k_accuracy",
     "uniformity",
+    "usual_neighbours",
     "verification",
 ]

@@ -186,7 +186,10 @@ def fit_logistic(
 
 
 def _select_c(rows: Tensor, labels: Tensor, classes: int, stream: Stream) -> tuple[float, tuple[Tensor, Tensor] | None]:
-    """The C of the best validation accuracy, the smallest of equals, and its solution."""
+    """The C of the best validation accuracy, of equals the likeliest, and its solution.
+
+    Likelihood decides where accuracy is flat: while the intercept alone speaks, which names the commonest class.
+    """
     if len(rows) < 20 or len(labels.unique()) < 2:
         return 1.0, None
     chosen = stream.permutation(len(rows))[:SELECTION_ROWS].to(rows.device)
@@ -200,12 +203,13 @@ def _select_c(rows: Tensor, labels: Tensor, classes: int, stream: Stream) -> tup
         x, seen = x @ span, rows[check] @ span
     else:
         span, seen = None, rows[check]
-    tried: dict[float, tuple[float, tuple[Tensor, Tensor]]] = {}
+    tried: dict[float, tuple[tuple[float, float], tuple[Tensor, Tensor]]] = {}
 
     def attempt(c: float, start: tuple[Tensor, Tensor] | None) -> tuple[Tensor, Tensor]:
         solution = fit_logistic(x, y, classes, c=c, start=start, gram=gram, iterations=60, tolerance=1e-4)
-        prediction = (seen @ solution[0].T + solution[1]).argmax(1)
-        tried[c] = (float((prediction == labels[check]).double().mean()), solution)
+        logits = seen @ solution[0].T + solution[1]
+        right = float((logits.argmax(1) == labels[check]).double().mean())
+        tried[c] = ((right, -float(torch.nn.functional.cross_entropy(logits, labels[check]))), solution)
         return solution
 
     def best() -> float:
@@ -248,8 +252,8 @@ def linear_probe(
     """Logistic regression on frozen, standardised features.
 
     Where C is not given it is chosen on a fifth of at most 10,000 train rows: decades from 1e-6 to 1e5, warm-started,
-    until three in a row do not help, then half a decade to both sides; the final fit at that C uses all train rows.
-    Needs memory for one standardised copy of the train rows, and width^2.
+    until three in a row do not help, then half a decade to both sides; the final fit at that C uses all
+    train rows. Needs memory for one standardised copy of the train rows, and width^2.
 
     Source: Kornblith et al. 2019, "Do better ImageNet models transfer better?", appendix A.5; they take 45 points of C.
 

@@ -25,7 +25,7 @@ from counterpoint.evaluation.spectra import spectra
 from counterpoint.random import Streams
 from counterpoint.types import Embeddings
 
-__all__ = ["Budget", "evaluate"]
+__all__ = ["Budget", "evaluate", "usual_neighbours"]
 
 BOOTSTRAP = "bootstrap over test rows"
 
@@ -107,10 +107,13 @@ def _known(value: Embeddings) -> Bool[Tensor, " row"]:
     return torch.zeros(len(value), dtype=torch.bool) if value.labels is None else (value.labels >= 0).cpu()
 
 
-def _neighbours(budget: Budget, rows: int) -> int:
-    if budget.neighbours is not None:
-        return min(budget.neighbours, rows)
+def usual_neighbours(rows: int) -> int:
+    """How many neighbours vote among so many train rows: 200, or a hundredth of them, but at least 5."""
     return min(200, max(5, rows // 100), max(1, rows))
+
+
+def _neighbours(budget: Budget, rows: int) -> int:
+    return usual_neighbours(rows) if budget.neighbours is None else min(budget.neighbours, rows)
 
 
 def _classification(
@@ -286,7 +289,8 @@ def _settings(train: Embeddings, test: Embeddings, budget: Budget, seed: int, of
         f"votes weighted by exp(c / {budget.temperature:g}), ties to the lowest class index",
         "linear probe": "logistic regression by full-batch L-BFGS on features standardised with train statistics; C by "
         "accuracy on a fifth of at most 10,000 train rows, from decades 1e-6 to 1e5, warm-started, until three in a "
-        "row do not help, then half a decade to both sides; the final fit at that C uses all train rows",
+        "row do not help (of equal accuracies the likeliest), then half a decade to both sides; the final fit at that "
+        "C uses all train rows",
         "few labels": f"the same probe on class-balanced subsets, C = 10 / width, {budget.few_label_draws} draws each",
         "retrieval": f"test rows against the other test rows, cosine, at most {budget.compared:,} rows",
         "pairs": f"cosine of all test pairs, or of {budget.pairs:,} same-class and as many other pairs; 200 bins on "
@@ -378,8 +382,6 @@ def evaluate(
         if name == "learned" and budget.map is not None:
             tell(f"{name}: map")
             _map(found, held, budget.map, budget, seed)
-        elif name != "learned":
-            found.details.pop("predicted", None)
         found.details["notes"] = found.notes
         measures[name], details[name] = tuple(found.measures), found.details
     return Evaluation(

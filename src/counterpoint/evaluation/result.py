@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field, fields
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
-from counterpoint.errors import RunError
+from counterpoint.errors import CounterpointError, RunError, nearest
 from counterpoint.evaluation.resampling import Measure
 
 if TYPE_CHECKING:
@@ -40,13 +40,39 @@ class Evaluation:
     measures: Mapping[str, tuple[Measure, ...]]
     details: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
 
-    def score(self, name: str, encoder: str = "learned") -> Measure | None:
-        """One measure by its name, or None where the data did not allow it."""
+    def score(self, name: str, encoder: str = "learned") -> Measure:
+        """One measure by its name.
+
+        Raises:
+            CounterpointError: there is none of this name, or the data did not allow it.
+        """
+        found = self._score(name, encoder)
+        if found is None:
+            known = [m.name for m in self.measures.get(encoder, ())]
+            raise CounterpointError(f"the {encoder} encoder has no score {name!r}; {nearest(name, known)}")
+        return found
+
+    def _score(self, name: str, encoder: str) -> Measure | None:
         return next((m for m in self.measures.get(encoder, ()) if m.name == name), None)
 
     def table(self) -> "Table":
-        """Rows are measures, columns encoders; each cell is a value and its 95 % interval."""
-        from rich.table import Table
+        """Rows are measures, columns encoders; each cell is a value and its 95 % interval.
+
+        A table of rich, which a console draws; `print` shows it as text too.
+        """
+        from rich.table import Table as Plain
+
+        class Table(Plain):
+            def __str__(self) -> str:
+                from io import StringIO
+
+                from rich.console import Console
+
+                written = StringIO()
+                Console(file=written, width=120).print(self)
+                return written.getvalue().rstrip()
+
+            __repr__ = __str__
 
         encoders = list(self.measures)
         every: dict[str, Measure] = {}
@@ -65,7 +91,7 @@ class Evaluation:
             if measure.group != group:
                 group = measure.group
                 table.add_row(f"[bold]{group}[/bold]", *[""] * len(encoders))
-            cells = [self.score(name, encoder) for encoder in encoders]
+            cells = [self._score(name, encoder) for encoder in encoders]
             table.add_row(f"  {measure.label}{arrow[measure.better]}", *[_cell(cell) for cell in cells])
         return table
 

@@ -4,9 +4,10 @@ from dataclasses import dataclass
 
 from counterpoint.report.run import Run
 
-__all__ = ["Cell", "Confused", "PerClass", "confused", "matrix", "per_class"]
+__all__ = ["Cell", "Confused", "PerClass", "confused", "judge", "matrix", "per_class"]
 
 PAIRS, EXAMPLES = 6, 6
+CLASSIFIERS = {"linear_probe": "linear probe", "knn_accuracy": "nearest neighbours"}
 LARGEST = 50  # classes of a matrix that is drawn
 
 
@@ -35,7 +36,7 @@ class Confused:
         first, second: indices of the classes; `forward` images of the first were taken for the second.
         forward, backward: counts.
         share: of both classes' images, in [0, 1].
-        examples: (sample, true class, predicted class).
+        examples: samples of the first taken for the second, then of the second taken for the first.
     """
 
     first: int
@@ -43,7 +44,7 @@ class Confused:
     forward: int
     backward: int
     share: float
-    examples: tuple[tuple[int, int, int], ...]
+    examples: tuple[tuple[int, ...], tuple[int, ...]]
 
 
 @dataclass(frozen=True)
@@ -89,12 +90,23 @@ def confused(run: Run) -> list[Confused]:
                 continue
             first, second, forward, backward = (i, j, there, back) if there >= back else (j, i, back, there)
             share = (there + back) / max(1, sum(counts[i]) + sum(counts[j]))
-            one = [(s, first, second) for s in errors.get((first, second), [])]
-            other = [(s, second, first) for s in errors.get((second, first), [])]
+            one, other = errors.get((first, second), []), errors.get((second, first), [])
             fewer = other[: max(EXAMPLES // 2, EXAMPLES - len(one))]
-            examples = tuple(one[: EXAMPLES - len(fewer)] + fewer)
+            examples = (tuple(one[: EXAMPLES - len(fewer)]), tuple(fewer))
             pairs.append(Confused(first, second, forward, backward, share, examples))
     return sorted(pairs, key=lambda pair: (-pair.forward - pair.backward, pair.first, pair.second))[:PAIRS]
+
+
+def judge(run: Run) -> str:
+    """What took one class for another: the classifier whose accuracy the confusion matrix gives; empty if unknown."""
+    counts: list[list[int]] = run.details("learned").get("confusion") or []
+    total = sum(map(sum, counts))
+    right = sum(counts[i][i] for i in range(len(counts)))
+    for measure in run.measures.get("learned", ()):
+        fits = measure.group == "classification" and total and abs(measure.value - right / total) < 1e-6
+        if fits and measure.name in CLASSIFIERS:
+            return CLASSIFIERS[measure.name]
+    return ""
 
 
 def per_class(run: Run) -> list[PerClass]:

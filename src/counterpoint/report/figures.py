@@ -7,9 +7,9 @@ from typing import Any
 from counterpoint.report.charts import Axis, Chart, Line, thin
 from counterpoint.report.run import ENCODERS, Run
 
-__all__ = ["NAMES", "geometry", "training"]
+__all__ = ["NAMES", "few_labels", "geometry", "training"]
 
-NAMES = {"learned": "learned", "pixels": "raw pixels", "untrained": "untrained encoder"}
+NAMES = {"learned": "learned", "pixels": "raw pixels", "untrained": "untrained"}
 
 
 def training(run: Run) -> list[Chart]:
@@ -43,13 +43,27 @@ def training(run: Run) -> list[Chart]:
         charts.append(Chart("Terms of the loss", "Its parts, one by one.", tuple(lines), unit, Axis("value"), marks))
     rates = [_number(s.get("lr")) for s in steps]
     if any(map(math.isfinite, rates)):
-        line = Line("learning rate", *thin(epochs, rates), "s-pixels")
+        line = Line("learning rate", *thin(epochs, rates), "s-plain")
         charts.append(Chart("Learning rate", "How large the steps were.", (line,), unit, Axis("rate", low=0.0), marks))
     return charts
 
 
+def few_labels(run: Run) -> list[Chart]:
+    """Accuracy of the linear probe against the number of labels that it was given."""
+    lines: list[Line] = []
+    for encoder in ENCODERS:
+        rows = [r for r in run.details(encoder).get("few_label") or () if r.get("rows") and r.get("mean") is not None]
+        rows.sort(key=lambda row: row["rows"])
+        if len(rows) > 1:
+            xs, ys = tuple(float(r["rows"]) for r in rows), tuple(float(r["mean"]) for r in rows)
+            lines.append(Line(NAMES[encoder], xs, ys, f"s-{encoder}"))
+    note = "A linear classifier that sees the labels of only so many training images; mean over several draws of them."
+    x, y = Axis("labelled images", log=True), Axis("accuracy", percent=True)
+    return [Chart("With few labels", note, tuple(lines), x, y)] if lines else []
+
+
 def geometry(run: Run) -> list[Chart]:
-    """Singular spectra, similarities within and between classes, verification, few labels."""
+    """Singular spectra, similarities within and between classes, verification."""
     charts: list[Chart] = []
     spectra = [_spectrum(run, encoder, "spectrum_h", NAMES[encoder], f"s-{encoder}") for encoder in ENCODERS]
     spectra.append(_spectrum(run, "learned", "spectrum_z", "projection z", "s-projection"))
@@ -125,14 +139,14 @@ def _mass(counts: Sequence[float] | None) -> bool:
 
 
 def _density(edges: Sequence[float], counts: Sequence[float]) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Pairs of bins joined, as a density over their centres."""
+    """Pairs of bins joined, as a density in steps: both edges of every bin."""
     total = float(sum(counts))
     step = 2 if len(counts) % 2 == 0 else 1
     xs, ys = [], []
     for i in range(0, len(counts), step):
-        width = float(edges[i + step]) - float(edges[i])
-        xs.append((float(edges[i]) + float(edges[i + step])) / 2)
-        ys.append(float(sum(counts[i : i + step])) / total / width)
+        low, high = float(edges[i]), float(edges[i + step])
+        xs += [low, high]
+        ys += [float(sum(counts[i : i + step])) / total / (high - low)] * 2
     return tuple(xs), tuple(ys)
 
 
@@ -160,12 +174,18 @@ def _epoch(run: Run, step: int) -> float:
 
 
 def _smooth(values: Sequence[float], window: int) -> list[float]:
-    """Exponential average whose memory is about `window` values; started without bias."""
-    keep, total, weight, smooth = 1 - 1 / window, 0.0, 0.0, []
+    """Mean over `window` neighbours, centred; fewer towards both ends, so that the curve does not lag."""
+    half = window // 2
+    totals, counts = [0.0], [0]
     for value in values:
-        if math.isfinite(value):
-            total, weight = total * keep + value, weight * keep + 1
-        smooth.append(total / weight if math.isfinite(value) else math.nan)
+        fine = math.isfinite(value)
+        totals.append(totals[-1] + (value if fine else 0.0))
+        counts.append(counts[-1] + fine)
+    smooth: list[float] = []
+    for i, value in enumerate(values):
+        reach = min(half, i, len(values) - 1 - i)
+        low, high = i - reach, i + reach + 1
+        smooth.append((totals[high] - totals[low]) / (counts[high] - counts[low]) if math.isfinite(value) else math.nan)
     return smooth
 
 

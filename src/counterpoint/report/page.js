@@ -180,11 +180,14 @@
   });
   canvas.where = where;
 
-  const radius = () => clamp(7.5 - Math.log10(count) * 1.5, 2.4, 6) * clamp(view.scale ** 0.35, 1, 2.2);
+  const radius = () => {
+    const room = clamp(size.width / 640, 0.66, 1);
+    return clamp(7.5 - Math.log10(count) * 1.5, 2.4, 6) * room * clamp(view.scale ** 0.35, 1, 2.2);
+  };
   const picture = () => {
     const cell = Math.sqrt((size.width * size.height) / count);
     const natural = page.sheet ? Math.max(page.sheet.width, page.sheet.height) : 0;
-    return clamp(cell * 0.95 * view.scale ** 0.8, 9, Math.max(40, natural));
+    return clamp(cell * 0.7 * view.scale ** 0.8, 9, Math.max(40, natural));
   };
 
   const tileOf = (i, width) => {
@@ -294,21 +297,26 @@
     }
     if (hovered >= 0) drawPoint(hovered, true);
     if (colouring !== "none" && groups <= 40) {
-      pen.font = `600 13px ${style.getPropertyValue("--sans")}`;
+      pen.font = `600 ${size.width < 500 ? 11 : 13}px ${style.getPropertyValue("--sans")}`;
       pen.textAlign = "center";
       pen.textBaseline = "middle";
       pen.lineJoin = "round";
       pen.lineWidth = 4.5;
       pen.strokeStyle = style.getPropertyValue("--raised");
       pen.fillStyle = style.getPropertyValue("--ink");
+      const taken = [];
       for (const { group, near: i } of centres) {
         if (alone !== null && alone !== group) continue;
         const text = colouring === "cluster" ? String(group + 1) : groupName(group);
         const { x, y } = where(i);
         const half = pen.measureText(text).width / 2 + 4;
         if (x < 0 || y < 0 || x > size.width || y > size.height) continue;
-        pen.strokeText(text, clamp(x, half, size.width - half), y);
-        pen.fillText(text, clamp(x, half, size.width - half), y);
+        const left = clamp(x, half, size.width - half);
+        const free = (top) => !taken.some((t) => Math.abs(t.top - top) < 15 && Math.abs(t.left - left) < t.half + half);
+        const top = [0, 15, -15, 30, -30, 45, -45].map((by) => y + by).find(free) ?? y;
+        taken.push({ left, top, half });
+        pen.strokeText(text, left, top);
+        pen.fillText(text, left, top);
       }
     }
   };
@@ -319,7 +327,9 @@
 
   const resize = () => {
     const ratio = window.devicePixelRatio || 1;
-    const [width, height] = [canvas.clientWidth, canvas.clientHeight];
+    const width = stage.clientWidth;
+    const height = Math.round(clamp((width * span.y) / span.x, 280, 620));
+    canvas.style.height = height + "px";
     canvas.width = Math.round(width * ratio);
     canvas.height = Math.round(height * ratio);
     const pad = 24;
@@ -387,6 +397,7 @@
   const hint = panel.querySelector(".hint");
   const choose = (i) => {
     chosen = i;
+    if (tip.hidden) hovered = -1; // it was a button of the panel, which is about to go
     redraw();
     if (i < 0) return panel.replaceChildren(hint);
     const head = make("div", "chosen");
@@ -400,7 +411,8 @@
     if (!map.near) return;
     const same = map.label && map.label[i] >= 0 ? map.near[i].filter((j) => map.label[j] === map.label[i]).length : -1;
     const tail = same < 0 ? "" : `, ${same} of the same class`;
-    panel.append(make("h3", "", `${map.near[i].length} nearest neighbours${tail}`));
+    const among = count < page.of ? " among the images shown" : "";
+    panel.append(make("h3", "", `${map.near[i].length} nearest neighbours${among}${tail}`));
     const grid = panel.appendChild(make("div", "near"));
     map.near[i].forEach((j, k) => {
       const button = grid.appendChild(make("button"));

@@ -4,7 +4,7 @@ import json
 import math
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -16,17 +16,36 @@ from torch import Tensor
 from counterpoint.errors import RunError
 from counterpoint.report.atlas import Atlas, chart_out
 from counterpoint.report.charts import Chart, draw
-from counterpoint.report.classes import LARGEST, Confused, confused, matrix, per_class
-from counterpoint.report.figures import NAMES, geometry, training
+from counterpoint.report.classes import LARGEST, Confused, confused, judge, matrix, per_class
+from counterpoint.report.figures import NAMES, few_labels, geometry, training
 from counterpoint.report.run import ENCODERS, Measure, Run, read
 from counterpoint.report.sprites import Sheet, sheet
-from counterpoint.report.verdict import paired
-from counterpoint.report.words import answers, duration, figure, headlines, interval, is_share, points, summary, trained
+from counterpoint.report.verdict import comparable, difference, paired
+from counterpoint.report.words import (
+    answers,
+    duration,
+    figure,
+    headlines,
+    interval,
+    is_count,
+    is_share,
+    points,
+    seconds,
+    summary,
+    trained,
+)
 
 __all__ = ["write"]
 
 VIEW_ROWS, VIEW_COLUMNS = 8, 9
 SKIPPED = 500  # names listed in full
+PROJECTED = " of the projection z"
+WORDS = {
+    "lr": "learning rate",
+    "cpus": "processors",
+    "std": "standard deviation",
+    "measured_seconds": "seconds per step",
+}
 
 
 def write(
@@ -89,6 +108,7 @@ def _context(run: Run, images: Tensor | None, views: Tensor | None, title: str |
     data = run.section("dataset")
     name = str(data.get("name") or "images")
     lead = headlines(run)
+    groups = _groups(run)
     return {
         "title": title or f"{run.recipe.get('recipe', 'run')} on {name}",
         "subtitle": _subtitle(run),
@@ -101,7 +121,7 @@ def _context(run: Run, images: Tensor | None, views: Tensor | None, title: str |
         "place": place,
         "views": None if shown is None else sheet(shown.flatten(0, 1), side=96, columns=shown.shape[1]),
         "data_json": _safe(_payload(run, atlas, tiles, place)),
-        "groups": _groups(run),
+        "groups": groups,
         "matrix": matrix(run),
         "largest": LARGEST,
         "classes": run.classes,
@@ -109,8 +129,10 @@ def _context(run: Run, images: Tensor | None, views: Tensor | None, title: str |
         "per_class": per_class(run),
         "geometry": _drawn(geometry(run)),
         "training": _drawn(training(run)),
-        "few": _few(run),
-        "dataset": data,
+        "few": _drawn(few_labels(run)),
+        "notes": _notes(run),
+        "judge": judge(run),
+        "dataset": dict.fromkeys(("name", "kind", "train", "test", "split")) | dict(data),
         "skipped": run.skipped[:SKIPPED],
         "skipped_count": max(len(run.skipped), int(data.get("skipped") or 0)),
         "command": str(run.recipe.get("command") or ""),
@@ -126,11 +148,11 @@ def _context(run: Run, images: Tensor | None, views: Tensor | None, title: str |
 
 
 def _subtitle(run: Run) -> str:
-    end = run.log.end or {}
     epochs, steps = trained(run)
+    taken = seconds(run)
     facts = [
         f"{epochs:,.0f} epochs" if epochs and epochs >= 1 else f"{steps:,} steps" if steps else "",
-        duration(float(end["seconds"])) if isinstance(end.get("seconds"), int | float) else "",
+        "" if taken is None else duration(taken),
         f"seed {run.recipe['seed']}" if "seed" in run.recipe else "",
         f"counterpoint {run.recipe['counterpoint']}" if "counterpoint" in run.recipe else "",
     ]
@@ -144,7 +166,9 @@ def _pictures(images: Tensor | None, atlas: Atlas | None, pairs: list[Confused])
     """One sheet of every image that the page shows, and where each sample stands in it."""
     if images is None or len(images) == 0:
         return None, {}
-    wanted = ([] if atlas is None else atlas.sample.tolist()) + [s for pair in pairs for s, _, _ in pair.examples]
+    wanted = ([] if atlas is None else atlas.sample.tolist()) + [
+        s for pair in pairs for way in pair.examples for s in way
+    ]
     samples = [s for s in dict.fromkeys(wanted) if 0 <= s < len(images)]
     if not samples:
         return None, {}
@@ -156,9 +180,9 @@ def _sizes(tiles: Sheet | None) -> dict[str, int]:
     if tiles is None:
         return {"small": 0, "middle": 0, "large": 0}
     edge = max(tiles.width, tiles.height)
-    scale = {"small": 40, "middle": 56, "large": 112}
+    scale = {"small": 40, "middle": 64, "large": 112}
     if tiles.pixelated:
-        return {word: tiles.width * max(1, size // edge) for word, size in scale.items()}
+        return {word: tiles.width * max(1, round(size / edge)) for word, size in scale.items()}
     return {word: round(tiles.width * size / edge) for word, size in scale.items()}
 
 
@@ -169,7 +193,13 @@ def _payload(run: Run, atlas: Atlas | None, tiles: Sheet | None, place: Mapping[
     points_ = None if atlas is None else atlas.data()
     if points_ is not None:
         points_["tile"] = [place.get(s, -1) for s in points_["sample"]]
-    return {"map": points_, "sheet": sprite, "sizes": _sizes(tiles), "classes": list(run.classes)}
+    return {
+        "map": points_,
+        "sheet": sprite,
+        "sizes": _sizes(tiles),
+        "classes": list(run.classes),
+        "of": atlas.of if atlas else 0,
+    }
 
 
 def _safe(value: Any) -> Any:
@@ -208,7 +238,7 @@ def _row(measure: Measure, low: float, high: float) -> dict[str, Any]:
 
     held = measure.low is not None and measure.high is not None
     return {
-        "text": figure(measure.value, is_share(measure)),
+        "text": figure(measure.value, is_share(measure), is_count(measure)),
         "interval": interval(measure),
         "at": place(measure.value),
         "from": place(measure.low) if held and measure.low is not None else None,
@@ -249,64 +279,59 @@ def _groups(run: Run) -> list[dict[str, Any]]:
             continue
         first = next(iter(found.values()))
         low, high = _range(list(found.values()), 0.08)
-        values = [m.value for m in found.values()]
-        best = max(values) if first.better == "higher" else min(values) if first.better == "lower" else None
-        gap = paired(run, name, "pixels")
-        cells = {
-            encoder: {**_row(m, low, high), "best": len(found) > 1 and m.value == best} for encoder, m in found.items()
-        }
-        groups.setdefault(first.group, []).append(
+        best = _best(found)
+        gap = paired(run, name, "pixels") if comparable(first) else None
+        heading = f"{first.group}{PROJECTED}" if name.endswith("_z") else first.group
+        groups.setdefault(heading, []).append(
             {
                 "label": first.label,
-                "note": first.note,
-                "better": first.better,
-                "cells": cells,
+                "note": _shared([m.note for m in found.values()]),
+                "better": first.better if comparable(first) else "",
+                "cells": {e: {**_row(m, low, high), "best": e in best, "note": m.note} for e, m in found.items()},
                 "verdict": gap.verdict if gap else "",
                 "gap": points(gap, is_share(first)) if gap else "",
             }
         )
-    return [{"name": name, "rows": rows} for name, rows in groups.items()]
+    return [{"name": name, "rows": rows, "aside": name.endswith(PROJECTED)} for name, rows in groups.items()]
 
 
-def _few(run: Run) -> list[dict[str, Any]]:
-    """Accuracy with few labels: a block for each setting, a row for each encoder."""
-    found: dict[str, dict[str, Measure]] = {}
-    draws: dict[str, int] = {}
-    for encoder in ENCODERS:
-        for item in run.details(encoder).get("few_label") or []:
-            mean, low, high = item.get("mean"), item.get("low"), item.get("high")
-            if mean is None:
-                continue
-            setting = str(item["setting"])
-            ends = (None, None) if low is None or high is None else (float(low), float(high))
-            measure = Measure("few_accuracy", setting, float(mean), *ends, "higher", "few labels")
-            found.setdefault(setting, {})[encoder] = measure
-            draws[setting] = int(item.get("draws") or 1)
-    everything = [m for rows in found.values() for m in rows.values()]
-    if not everything:
-        return []
-    low, high = _range(everything, 0.06)
-    low, high = max(0.0, low), min(1.0, high)
-    return [
-        {
-            "setting": setting,
-            "draws": draws[setting],
-            "rows": [{"encoder": encoder, **_row(m, low, high)} for encoder, m in rows.items()],
-        }
-        for setting, rows in found.items()
-    ]
+def _best(found: Mapping[str, Measure]) -> set[str]:
+    """The encoders with the best value of a measure, and those that its intervals cannot tell from the best."""
+    first = next(iter(found.values()))
+    if len(found) < 2 or not comparable(first):
+        return set()
+    pick = max if first.better == "higher" else min
+    leader = pick(found, key=lambda encoder: found[encoder].value)
+    gaps = {encoder: difference(found[leader], m) for encoder, m in found.items() if encoder != leader}
+    return {leader} | {encoder for encoder, gap in gaps.items() if gap is not None and gap.verdict == "alike"}
+
+
+def _shared(notes: Sequence[str]) -> str:
+    """What the notes of all encoders have in common, part by part; each cell has its own note in full."""
+    split = [note.split("; ") for note in notes]
+    return "; ".join(part for part in split[0] if all(part in other for other in split[1:]))
 
 
 # ---------------------------------------------------------------- settings
 
 
+def _notes(run: Run) -> list[tuple[str, str]]:
+    """What the evaluation had to say of each encoder; a note on all of them once."""
+    found = [(encoder, str(note)) for encoder in ENCODERS for note in run.details(encoder).get("notes") or ()]
+    whose = {note: [NAMES[e] for e, other in found if other == note] for _, note in found}
+    measured = sum(bool(run.measures.get(encoder)) for encoder in ENCODERS)
+    return [("" if len(who) == measured else ", ".join(who), note) for note, who in whose.items()]
+
+
 def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
     rows: list[tuple[str, str]] = []
     for key, value in values.items():
-        if isinstance(value, Mapping) and "part" not in value:
+        if value is None:
+            continue
+        if isinstance(value, Mapping) and "part" not in value and any(isinstance(v, Mapping) for v in value.values()):
             rows.extend(_flat(value, f"{prefix}{key} "))
         else:
-            rows.append((f"{prefix}{key}".replace("_", " "), _text(value)))
+            rows.append((prefix + WORDS.get(str(key), str(key).replace("_", " ")), _text(value)))
     return rows
 
 
@@ -323,7 +348,8 @@ def _text(value: Any) -> str:
         case list() | tuple():
             return ", ".join(_text(item) for item in value)
         case Mapping():
-            return str(value.get("part", "")).rpartition(":")[2] or json.dumps(value)
+            named = str(value.get("part", "")).rpartition(":")[2]
+            return named or "; ".join(f"{key} {_text(item)}" for key, item in value.items()) or "–"
         case _:
             return str(value)
 
@@ -347,11 +373,12 @@ def _parts(value: Any) -> list[tuple[str, str, Any]]:
 
 def _environment(run: Run) -> list[tuple[str, str]]:
     end = run.log.end or {}
-    rows = _flat(run.section("environment")) + _flat(run.section("engine"))
+    rows = list((dict(_flat(run.section("environment"))) | dict(_flat(run.section("engine")))).items())
     if "seed" in run.recipe:
         rows.append(("seed", str(run.recipe["seed"])))
     if isinstance(end.get("seconds"), int | float):
-        rows.append(("time of training", duration(float(end["seconds"]))))
+        name = "time since taken up again" if run.log.resumed else "time of training"
+        rows.append((name, duration(float(end["seconds"]))))
     rates = [float(r) for s in run.log.steps if isinstance(r := s.get("images_per_second"), int | float)]
     if rates:
         rows.append(("images per second", f"{sorted(rates)[len(rates) // 2]:,.0f}"))

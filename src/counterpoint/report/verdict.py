@@ -7,9 +7,10 @@ from typing import Any
 
 from counterpoint.report.run import Measure, Run
 
-__all__ = ["Difference", "difference", "paired"]
+__all__ = ["Difference", "comparable", "difference", "paired"]
 
 DRAWS = 2000
+SEPARATION = ("overlap", "d_prime")  # how well similarity alone tells classes apart, whatever the width
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,14 @@ class Difference:
         if self.low <= 0.0 <= self.high:
             return "alike"
         return "better" if (self.low > 0.0) == (self.better == "higher") else "worse"
+
+
+def comparable(measure: Measure) -> bool:
+    """Whether encoders can be ranked by a measure: it has a direction, and neither width nor collapse decides it.
+
+    A collapsed encoder has the best alignment of all, and wide embeddings have high ranks and a low uniformity.
+    """
+    return bool(measure.better) and (measure.group != "geometry" or measure.name in SEPARATION)
 
 
 def difference(first: Measure | None, second: Measure | None) -> Difference | None:

@@ -5,9 +5,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from counterpoint.report.classes import confused
+from counterpoint.report.classes import confused, judge
 from counterpoint.report.run import Measure, Run
-from counterpoint.report.verdict import Difference, difference, paired
+from counterpoint.report.verdict import Difference, comparable, paired
 
 __all__ = [
     "Answer",
@@ -18,14 +18,17 @@ __all__ = [
     "interval",
     "is_share",
     "points",
+    "seconds",
     "summary",
     "trained",
 ]
 
 LEADING = ("knn_accuracy", "linear_probe")
-SHARES = re.compile(r"accuracy|probe|top|recall|precision|few|shot|label|_at_|map|error", re.IGNORECASE)
+SHARES = re.compile(r"accuracy|knn|probe|top|recall|precision|few|shot|label|_at_|map|eer|error", re.IGNORECASE)
 SHARE_GROUPS = ("classification", "few labels", "retrieval")
 ALIVE = 1e-4  # of the strongest direction, below which one counts as unused
+LONG = 100  # epochs from which on a contrastive run is no longer short
+SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 @dataclass(frozen=True)
@@ -54,14 +57,29 @@ def is_share(measure: Measure) -> bool:
     return named and all(0.0 <= v <= 1.0 for v in ends)
 
 
-def figure(value: float, share: bool) -> str:
-    """A number as it stands in the text: 0.9719 as 97.2 %, others with three decimals at most."""
+def is_count(measure: Measure) -> bool:
+    """Whether a measure counts things, as the used dimensions do."""
+    ends = [v for v in (measure.value, measure.low, measure.high) if v is not None]
+    return all(v == round(v) and abs(v) >= 2 for v in ends)
+
+
+def figure(value: float, share: bool, count: bool = False) -> str:
+    """A number as it stands in the text: 0.9719 as 97.2 %, 0.00003 as 3.0 · 10⁻⁵, others with three digits that count.
+
+    Args:
+        value: nan gives a dash.
+        share: in percent.
+        count: without decimals.
+    """
     if not math.isfinite(value):
         return "–"
     if share:
         return f"{value * 100:.1f} %"
     size = abs(value)
-    digits = 0 if size >= 1000 else 1 if size >= 100 else 2 if size >= 10 else 3
+    if 0 < size < 5e-4:
+        mantissa, exponent = f"{value:.1e}".split("e")
+        return f"{mantissa.replace('-', '−')} · 10{str(int(exponent)).translate(SUPERSCRIPTS)}"
+    digits = 0 if count or size >= 100 else 1 if size >= 10 else 2 if size >= 1 else 3
     return f"{value:,.{digits}f}".replace("-", "−")
 
 
@@ -69,9 +87,9 @@ def interval(measure: Measure, between: str = "–") -> str:
     """Its 95 % interval without unit; empty where there is none."""
     if measure.low is None or measure.high is None:
         return ""
-    share = is_share(measure)
-    low, high = (figure(v, share).removesuffix(" %") for v in (measure.low, measure.high))
-    return f"{low}{' to ' if '−' in low + high and between == '–' else between}{high}"
+    share, count = is_share(measure), is_count(measure)
+    low, high = (figure(v, share, count).removesuffix(" %") for v in (measure.low, measure.high))
+    return f"{low}{' to ' if set('−·') & set(low + high) and between == '–' else between}{high}"
 
 
 def points(gap: Difference, share: bool) -> str:
@@ -111,6 +129,12 @@ def trained(run: Run) -> tuple[float | None, int | None]:
     return (None if epoch is None else float(epoch)), (None if step is None else int(step))
 
 
+def seconds(run: Run) -> float | None:
+    """How long the whole training took; None where the log does not say, or tells only of the last of several goes."""
+    value = (run.log.end or {}).get("seconds")
+    return float(value) if isinstance(value, int | float) and not run.log.resumed else None
+
+
 def summary(run: Run) -> list[str]:
     """One paragraph, sentence by sentence."""
     data = run.section("dataset")
@@ -118,9 +142,10 @@ def summary(run: Run) -> list[str]:
     epochs, steps = trained(run)
     length = f" for {_count(epochs)} epoch{'' if epochs == 1 else 's'}" if epochs else ""
     length = length or (f" for {steps:,} steps" if steps else "")
-    seconds = (run.log.end or {}).get("seconds")
-    time = f", which took {duration(float(seconds))}" if isinstance(seconds, int | float) else ""
-    train = f"{int(data['train']):,} images of {name}" if data.get("train") else name
+    taken = seconds(run)
+    time = f", which took {duration(taken)}" if taken is not None else ""
+    images = run.section("facts").get("images") or data.get("train")
+    train = f"{int(images):,} images of {name}" if images else name
     said = [f"An encoder was trained with {run.recipe.get('recipe', 'a recipe of its own')} on {train}{length}{time}."]
     if data.get("test") and run.scores:
         said.append(f"It was then frozen and tested on {int(data['test']):,} images that it had not been trained on.")
@@ -182,7 +207,7 @@ def _ending(run: Run) -> list[str]:
     told = {
         "interrupted": "The training was interrupted before its planned end.",
         "max-time": "The training stopped when its time was up, before its planned end.",
-        None: "The log has no end: the training is still under way, or was killed.",
+        None: "The log has no end: the training is still under way, or was stopped by an error or from outside.",
     }
     return [told[reason]] if reason in told else []
 
@@ -192,38 +217,43 @@ def _better(run: Run) -> Answer | None:
         return Answer("Better than raw pixels?", "Not evaluated yet", "There are no scores in the run folder.")
     names = headlines(run)
     verdicts = [
-        gap.verdict
-        for m in run.measures.get("learned", ())
-        if (gap := difference(m, run.measure("pixels", m.name))) and m.group != "geometry"
+        gap.verdict for m in run.measures.get("learned", ()) if comparable(m) and (gap := paired(run, m.name, "pixels"))
     ]
     tally = [(verdicts.count(kind), kind) for kind in ("better", "worse", "alike")]
     worded = {"better": "better on {}", "worse": "worse on {}", "alike": "not to be told apart on {}"}
     counted = ", ".join(worded[kind].format(n) for n, kind in tally if n)
     over = f"Of {len(verdicts)} scores with intervals: {counted}." if len(verdicts) > 1 else ""
     if not names:
-        return Answer("Better than raw pixels?", "Cannot be said", over or "It takes labels to say so.", link="scores")
+        why = "No accuracy was measured for both." if run.classes else "It takes labels to say so."
+        return Answer("Better than raw pixels?", "Cannot be said", over or why, link="scores")
     ours = run.measure("learned", names[0])
     gap = paired(run, names[0], "pixels")
     if gap is None or ours is None:
         return Answer("Better than raw pixels?", "Cannot be said", "The scores carry no intervals.", link="scores")
     short = {"better": "Yes", "worse": "No, worse", "alike": "Cannot be told apart"}[gap.verdict]
     how = "bootstrapped over the same test images" if gap.paired else "from the two separate intervals"
-    detail = f"{ours.label}: {points(gap, is_share(ours))}, {how}. {over}"
+    detail = f"{_upper(ours.label)}: {points(gap, is_share(ours))}, {how}. {over}"
     return Answer(
         "Better than raw pixels?", short, detail, {"better": "good", "worse": "bad"}.get(gap.verdict, "plain"), "scores"
     )
 
 
 def _merging(run: Run) -> Answer | None:
-    if not run.classes or not run.details("learned").get("confusion"):
+    if len(run.classes) < 2 or not run.details("learned").get("confusion"):
         return None
     pairs = [pair for pair in confused(run) if pair.share >= 0.01][:3]
     if not pairs:
         return Answer("Which classes merge?", "None", "No two classes share 1 % of their images.", "good", "classes")
     names = run.classes
     short = ", ".join(f"{names[p.first]} and {names[p.second]}" for p in pairs[:2])
-    told = [f"{p.forward} {names[p.first]} taken for {names[p.second]}, {p.backward} the other way" for p in pairs]
-    return Answer("Which classes merge?", short, "; ".join(told) + ".", "plain", "classes")
+    told = [
+        f"{names[p.first]} was taken for {names[p.second]} ({_times(p.forward)}"
+        + (f"; the other way {_times(p.backward)})" if p.backward else ")")
+        for p in pairs
+    ]
+    who = judge(run)
+    detail = f"{f'by the {who}, ' if who else ''}{', '.join(told)}"
+    return Answer("Which classes merge?", short, f"{_upper(detail)}.", "plain", "classes")
 
 
 def _health(run: Run) -> Answer | None:
@@ -232,17 +262,19 @@ def _health(run: Run) -> Answer | None:
     if not spectrum or max(spectrum) <= 0:
         return None
     used = sum(v > ALIVE * max(spectrum) for v in spectrum)
+    rows = int((run.scores or {}).get("test_rows") or 0)
+    most = min(len(spectrum), rows - 1) if rows > 1 else len(spectrum)  # so many directions can n centred rows have
     rank = run.measure("learned", "effective_rank")
     ranked = f"effective rank {figure(rank.value, False)}" if rank else ""
     before = run.measure("untrained", "effective_rank")
     ranked += f" (untrained {figure(before.value, False)})" if rank and before else ""
-    room = f"{used} of {len(spectrum)} directions carry more than a ten-thousandth of the strongest"
-    detail = f"{room[0].upper()}{room[1:]}{'; ' + ranked if ranked else ''}."
+    room = f"{used} of {most} directions carry more than a ten-thousandth of the strongest"
+    detail = f"{room}{'; ' + ranked if ranked else ''}."
     alike = _mean_similarity(run)
     if alike is not None and alike > 0.995:
         told = f"Images of different classes have a mean cosine of {alike:.3f}: all look the same to it. {detail}"
         return Answer("Collapsed or healthy?", "Collapsed", told, "bad", "geometry")
-    if used < 0.25 * len(spectrum) or (rank is not None and rank.value < 2 < len(spectrum)):
+    if used < 0.25 * most or (rank is not None and rank.value < 2 < most):
         return Answer("Collapsed or healthy?", "Partly collapsed: few directions are used", detail, "bad", "geometry")
     return Answer("Collapsed or healthy?", "No sign of collapse", detail, "good", "geometry")
 
@@ -265,16 +297,31 @@ def _seen(run: Run, views: int) -> Answer | None:
     epochs, _ = trained(run)
     classes = f" of {len(run.classes)} classes" if run.classes else ""
     each = f"Each about {_count(epochs)} times, under new random views every time. " if epochs and epochs >= 1.5 else ""
-    skipped = f"{len(run.skipped):,} files were left out. " if run.skipped else ""
+    left = max(len(run.skipped), int(data.get("skipped") or 0))
+    skipped = f"{left:,} file{' was' if left == 1 else 's were'} left out. " if left else ""
+    blind = "The labels were not used. " if classes and _label_free(run) else ""
     link = "views" if views else "data"
     return Answer(
-        "What was seen in training?", f"{int(images):,} images{classes}", f"{each}{skipped}".strip(), link=link
+        "What was seen in training?", f"{int(images):,} images{classes}", f"{each}{blind}{skipped}".strip(), link=link
     )
+
+
+def _label_free(run: Run) -> bool:
+    """Whether positives were views of one image and nothing else in the loss could see a label."""
+    parts = run.section("parts")
+    kinds = [str((parts.get(name) or {}).get("part", "")).rpartition(":")[2] for name in ("pairing", "objective")]
+    return kinds == ["SameSample", "Contrast"]
 
 
 def _next(run: Run, health: Answer | None) -> Answer | None:
     if run.scores is None:
-        said = f"counterpoint evaluate {run.folder.name} measures what the encoder has learned."
+        if not run.log.end or run.log.end.get("reason") != "finished":
+            return Answer(
+                "What to try next?",
+                "Let it finish",
+                f"“counterpoint train --resume --out {run.folder}” goes on with it.",
+            )
+        said = f"“counterpoint evaluate {run.folder}” measures what the encoder has learned."
         return Answer("What to try next?", "Evaluate it", said)
     hints: list[tuple[str, str]] = []
     if health is not None and health.tone == "bad":
@@ -286,6 +333,11 @@ def _next(run: Run, health: Answer | None) -> Answer | None:
     elif (drop := _still_falling(run)) is not None:
         hints.append(("Train longer", f"The loss still fell by {drop * 100:.0f} % in the last tenth of the steps."))
     names = headlines(run)
+    ours = run.measure("learned", names[0]) if names else None
+    epochs, _ = trained(run)
+    if not hints and epochs and epochs < LONG and _label_free(run) and (ours is None or ours.value < 0.95):
+        told = f"{_count(epochs)} epochs are few for contrast without labels, which often goes on gaining for hundreds."
+        hints.append(("Train longer", told))
     gap = paired(run, names[0], "pixels") if names else None
     if gap is not None and gap.verdict != "better":
         told = "They should keep what tells the classes apart and change the rest; then more epochs, a larger encoder."
@@ -293,7 +345,7 @@ def _next(run: Run, health: Answer | None) -> Answer | None:
     pairs = [p for p in confused(run) if p.share >= 0.02]
     if pairs:
         one, other = run.classes[pairs[0].first], run.classes[pairs[0].second]
-        told = f"Check that no view turns {one} into {other} (cropping, flipping, rotation)."
+        told = f"Check that no view removes what tells {one} from {other} (colour, orientation, detail)."
         hints.append((f"Look at {one} and {other}", told))
     if not run.classes:
         hints.append(("Label a few images", "A handful for each class is enough to score the representation."))
@@ -313,6 +365,15 @@ def _still_falling(run: Run) -> float | None:
     last, before = sum(losses[-tenth:]) / tenth, sum(losses[-2 * tenth : -tenth]) / tenth
     drop = (before - last) / abs(before) if before else 0.0
     return drop if drop > 0.02 else None
+
+
+def _times(n: int) -> str:
+    return {1: "once", 2: "twice"}.get(n, f"{n:,} times")
+
+
+def _upper(sentence: str) -> str:
+    """A capital at the start, but not in a name such as kNN."""
+    return sentence if sentence[1:2].isupper() else sentence[:1].upper() + sentence[1:]
 
 
 def _lower(sentence: str) -> str:

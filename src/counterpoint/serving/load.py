@@ -11,9 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from counterpoint.encoders import untrained
 from counterpoint.errors import CheckpointError, ShapeError, SourceError
 from counterpoint.files import whole
 from counterpoint.model import Model, Normalise
+from counterpoint.random import forked
 from counterpoint.recipe import Recipe, part_from_json, part_to_json
 from counterpoint.run import Run
 from counterpoint.types import Encoder, Facts
@@ -23,7 +25,7 @@ __all__ = ["Loaded", "load", "save_encoder"]
 
 def save_encoder(path: Path, model: Model, recipe: Recipe, classes: Sequence[str]) -> None:
     """Write encoder, normalisation, and how they were made, into one file."""
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     tensors = {f"encoder.{k}": v.contiguous().cpu() for k, v in model.towers.encoder.state_dict().items()}
     tensors |= {f"normalise.{k}": v.contiguous().cpu() for k, v in model.normalise.state_dict().items()}
@@ -34,7 +36,7 @@ def save_encoder(path: Path, model: Model, recipe: Recipe, classes: Sequence[str
         "classes": list(classes),
     }
     with whole(path) as temporary:
-        save_file(tensors, temporary, metadata={"counterpoint": json.dumps(about)})
+        temporary.write_bytes(save(tensors, metadata={"counterpoint": json.dumps(about)}))
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,36 +91,41 @@ class Loaded:
 
         if isinstance(images, str | Path):
             images = sources.image_files(Path(images))
+        if isinstance(images, Tensor):
+            if images.ndim != 4 or images.shape[1] not in (1, 3):
+                raise ShapeError(
+                    f"got a tensor of shape {list(images.shape)}, expected [n, channel, height, width], channel 1 or 3"
+                )
+            return self._fit(images)
         if isinstance(images, np.ndarray):
             array = cast(NDArray[Any], images)
-            if array.ndim == 3:
-                array = array[..., None]
-            if array.ndim != 4:
+            if array.ndim not in (3, 4) or (array.ndim == 4 and array.shape[-1] not in (1, 3)):
                 raise ShapeError(
-                    f"got an array of shape {array.shape}, expected [n, height, width] or [n, height, width, channel]"
+                    f"got an array of shape {list(array.shape)}, expected [n, height, width] or "
+                    "[n, height, width, channel] with 1 or 3 channels; give one image as a list of one array"
                 )
-            images = torch.from_numpy(np.ascontiguousarray(np.moveaxis(array, -1, 1)))
-        if isinstance(images, Tensor):
-            return self._fit(images)
+            array = array[..., None] if array.ndim == 3 else array
+            return self._fit(torch.from_numpy(np.ascontiguousarray(np.moveaxis(array, -1, 1))))
         given = cast(Sequence[Any], images if isinstance(images, list | tuple) else [images])
         if not given:
             raise SourceError("there is no image to embed; give at least one")
         return sources.read_images(given, size=self.facts.size, channels=self.facts.channels)
 
     def _fit(self, images: Tensor) -> Tensor:
-        if images.ndim != 4 or images.shape[1] not in (1, 3):
-            raise ShapeError(
-                f"got a tensor of shape {tuple(images.shape)}, expected [n, channel, height, width], channel 1 or 3"
-            )
-        if images.dtype != torch.uint8:
-            if not images.is_floating_point() or images.min() < 0 or images.max() > 1:
-                raise ShapeError(f"got {images.dtype} values outside [0, 1], expected uint8 or float in [0, 1]")
-            images = images.float()
         from counterpoint import sources
 
+        if not len(images):
+            raise SourceError("there is no image to embed; give at least one")
+        if images.is_floating_point():
+            # Written so that a NaN is refused too.
+            if not (images.min() >= 0 and images.max() <= 1):
+                raise ShapeError("got numbers outside [0, 1]; expected uint8, or float in [0, 1]")
+            images = images.float()
+        elif images.dtype != torch.uint8:
+            raise ShapeError(f"got {str(images.dtype).removeprefix('torch.')}, expected uint8, or float in [0, 1]")
         if images.shape[1] == 3 and self.facts.channels == 1:
             # The luma of ITU-R 601, as in decoding.
-            weights = torch.tensor([0.299, 0.587, 0.114])[None, :, None, None]
+            weights = torch.tensor([0.299, 0.587, 0.114], device=images.device)[None, :, None, None]
             grey = (images.float() * weights).sum(1, keepdim=True)
             images = grey.round().to(torch.uint8) if images.dtype == torch.uint8 else grey
         elif images.shape[1] == 1 and self.facts.channels == 3:
@@ -136,7 +143,9 @@ def load(path: str | Path, *, device: str = "cpu") -> Loaded:
     from safetensors import SafetensorError, safe_open
 
     file = Path(path)
-    if file.is_dir() or file.suffix != ".safetensors":
+    if (file / "encoder.safetensors").is_file():
+        file = file / "encoder.safetensors"
+    elif file.suffix != ".safetensors":
         file = Run.open(file).encoder
     if not file.is_file():
         raise CheckpointError(f"{str(file)!r} does not exist: the run has not finished; go on with it by --resume")
@@ -148,7 +157,8 @@ def load(path: str | Path, *, device: str = "cpu") -> Loaded:
         raise CheckpointError(f"{str(file)!r} is damaged, or no encoder of this library: {error}") from error
     facts = Facts.stored(about["facts"])
     part = cast(Encoder, part_from_json(about["encoder"]))
-    encoder, normalise = part.build(facts), Normalise(facts.mean, facts.std)
+    with forked(0):
+        encoder, normalise = untrained(part).build(facts), Normalise(facts.mean, facts.std)
     for name, module in (("encoder", encoder), ("normalise", normalise)):
         module.load_state_dict({k.removeprefix(f"{name}."): v for k, v in tensors.items() if k.startswith(f"{name}.")})
         module.to(device).eval().requires_grad_(requires_grad=False)

@@ -4,7 +4,7 @@ from counterpoint.sources.catalogue import lookup, names
 from counterpoint.sources.cifar import Cifar
 from counterpoint.sources.digits import Digits
 from counterpoint.sources.folder import Folder
-from counterpoint.sources.given import hold_out, image_files, read_images
+from counterpoint.sources.given import hold_out, image_files, read_files, read_images
 from counterpoint.sources.idx import Idx
 from counterpoint.sources.parquet import Parquet
 from counterpoint.sources.pixels import fit_images, measure
@@ -23,5 +23,6 @@ __all__ = [
     "lookup",
     "measure",
     "names",
+    "read_files",
     "read_images",
 ]

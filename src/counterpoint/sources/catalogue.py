@@ -85,6 +85,8 @@ def lookup(
     given: dict[str, Any] = {"root": root, "size": size, "labels": labels, "group": group}
     given |= {"test_share": test_share, "download": download, **more}
     given = {option: value for option, value in given.items() if value is not None}
+    if isinstance(labels, str) and os.path.isfile(labels):
+        given["labels"] = os.path.abspath(labels)
     word = os.fspath(name)
     kind, colon, rest = word.partition(":")
     if kind in _PATHS and colon:

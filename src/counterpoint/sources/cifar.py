@@ -105,7 +105,7 @@ class Cifar:
         if batches is None:
             raise SourceError(
                 f"{root} holds neither {_FOLDERS[self.name]} nor train.parquet with test.parquet; check --root, or let "
-                "torchvision get the data by download=True"
+                "torchvision get the data by --download"
             )
         return self._from_batches(batches)
 

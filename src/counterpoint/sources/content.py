@@ -43,7 +43,13 @@ class Sides:
     said: str
 
 
-def sides(digests: Sequence[bytes], share: float, where: str, groups: Sequence[str | None] | None = None) -> Sides:
+def sides(
+    digests: Sequence[bytes],
+    share: float,
+    where: str,
+    groups: Sequence[str | None] | None = None,
+    salt: bytes = b"split",
+) -> Sides:
     """Divide images by a hash of what they are.
 
     Images of one group, and images of the same decoded pixels, are tied; ties carry over. What is tied has one key: the
@@ -56,6 +62,7 @@ def sides(digests: Sequence[bytes], share: float, where: str, groups: Sequence[s
         share: of the test side, in [0, 1); met on average. At 0 there is no test side, else both have an image.
         where: the source, for messages.
         groups: of each image, None where it has none.
+        salt: a second split of one side needs another (at most 16 bytes): by the same hash nobody would be left over.
 
     Raises:
         SourceError: everything is tied together.
@@ -93,7 +100,7 @@ def sides(digests: Sequence[bytes], share: float, where: str, groups: Sequence[s
 
     def key(part: list[int]) -> float:
         smallest = min(keys[i] for i in part)
-        hashed = hashlib.blake2b(smallest, digest_size=8, person=b"split").digest()
+        hashed = hashlib.blake2b(smallest, digest_size=8, person=salt).digest()
         return int.from_bytes(hashed, "big") / 2**64
 
     order = sorted((key(part), n) for n, part in enumerate(parts))
@@ -131,9 +138,10 @@ def divide(
     share: float,
     where: str,
     groups: Sequence[str | None] | None = None,
+    salt: bytes = b"split",
 ) -> tuple[Split, Split, str]:
     """(train, test, how it came about) of images that have no split of their own; see `sides`."""
-    made = sides(digests, share, where, groups)
+    made = sides(digests, share, where, groups, salt)
     whole = Split(whole.images, whole.labels, whole.names, made.groups)
     train, test = torch.nonzero(~made.test)[:, 0], torch.nonzero(made.test)[:, 0]
     return whole.rows(train), whole.rows(test), made.said

@@ -260,7 +260,7 @@ def check_skipped(skipped: Sequence[Skipped], total: int, bad_share: float, wher
         raise SourceError(
             f"{len(skipped):,} of the {total:,} images of {where} cannot be used, more than the {bad_share:.0%} that "
             "are "
-            f"passed over (the first is {example}); mend them, or raise bad_share"
+            f"passed over (the first is {example}); mend them, or raise --bad-share"
         )
     if good == 1:
         raise SourceError(f"{where} holds one image only; contrast needs at least two")

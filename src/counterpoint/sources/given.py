@@ -8,16 +8,17 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import UInt8
+from numpy.typing import NDArray
 from torch import Tensor
 
 from counterpoint.errors import SourceError
 from counterpoint.sources.content import digests_of, divide
-from counterpoint.sources.decode import to_array
+from counterpoint.sources.decode import decode, to_array
 from counterpoint.sources.folder import walk
 from counterpoint.sources.pixels import fit_images
-from counterpoint.types import Split
+from counterpoint.types import Skipped, Split
 
-__all__ = ["hold_out", "image_files", "read_images"]
+__all__ = ["hold_out", "image_files", "read_files", "read_images"]
 
 
 def image_files(path: Path) -> list[Path]:
@@ -56,12 +57,27 @@ def read_images(given: Sequence[Any], *, size: int, channels: int) -> UInt8[Tens
     return torch.stack(images)
 
 
+def read_files(
+    files: Sequence[Path], *, size: int, channels: int
+) -> tuple[UInt8[Tensor, "image channel size size"], tuple[int, ...], tuple[Skipped, ...]]:
+    """Images of files, decoded on all cores; those that cannot be used are left out.
+
+    Returns:
+        The images, the positions of their files, and the others with the reason.
+    """
+    chunks = (files[start : start + 16] for start in range(0, len(files), 16))
+    found = decode(chunks, [str(file) for file in files], size, channels)
+    return found.images, found.kept, found.skipped
+
+
 def _encoded(item: Any) -> bytes | Path:
     if isinstance(item, str | Path):
         return Path(item)
     from PIL import Image
 
-    image = Image.fromarray(item) if isinstance(item, np.ndarray) else item
+    if isinstance(item, np.ndarray):
+        item = Image.fromarray(_bytes(item))
+    image = item
     if not isinstance(image, Image.Image):
         raise SourceError(f"got {type(item).__name__}, expected a path, a PIL image or an array")
     from PIL import ImageOps
@@ -74,8 +90,19 @@ def _encoded(item: Any) -> bytes | Path:
     return written.getvalue()
 
 
+def _bytes(array: NDArray[Any]) -> NDArray[Any]:
+    """An array [height, width] or [height, width, channel] as uint8."""
+    if array.dtype.kind == "f":
+        if not (array.size and array.min() >= 0 and array.max() <= 1):
+            raise SourceError("an array of floats must have values in [0, 1]")
+        array = np.rint(array * 255).astype(np.uint8)
+    if array.dtype != np.uint8:
+        raise SourceError(f"got an array of {array.dtype}, expected uint8, or floats in [0, 1]")
+    return array[..., 0] if array.ndim == 3 and array.shape[-1] == 1 else array
+
+
 def hold_out(split: Split, share: float, where: str) -> tuple[Split, Split]:
     """(kept, held out) by a hash of content: exact duplicates and groups stay together."""
     groups = None if split.groups is None else [str(int(g)) for g in split.groups]
-    kept, held, _ = divide(split, digests_of(split.images), share, where, groups)
+    kept, held, _ = divide(split, digests_of(split.images), share, where, groups, salt=b"hold out")
     return kept, held

@@ -261,9 +261,7 @@ class Idx:
             found = self._look(roots)
         if found is None:
             what = "IDX images (…-images-idx3-ubyte, plain or .gz)" if self.name == "idx" else self._wanted
-            tail = (
-                "check --root" if self.name == "idx" else "check --root, or let torchvision get them by download=True"
-            )
+            tail = "check --root" if self.name == "idx" else "check --root, or let torchvision get them by --download"
             raise SourceError(f"{roots[0]} holds no {what}; {tail}")
         return found
 
@@ -353,6 +351,11 @@ class Idx:
             raise SourceError(
                 f"{folder} has label {high} and label offset {offset}, but {self.name} has {len(classes)} classes; "
                 "this is another data set (use idx), or another label_offset"
+            )
+        if split and mapping is None and len(raw[0]) >= 100 * len(classes) and len(values) < len(classes):
+            raise SourceError(
+                f"{folder} has {len(values)} different labels among {len(raw[0]):,} images, but {self.name} has "
+                f"{len(classes)} classes; this is another data set (use idx), or its mapping.txt is missing"
             )
         return [torch.from_numpy(array - offset) for array in raw], classes, notes
 

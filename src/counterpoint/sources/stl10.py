@@ -55,8 +55,7 @@ class Stl10:
             folder = self._look(root)
         if folder is None:
             raise SourceError(
-                f"{root} holds no stl10_binary with train_X.bin; check --root, or let torchvision get it by "
-                "download=True"
+                f"{root} holds no stl10_binary with train_X.bin; check --root, or let torchvision get it by --download"
             )
         unlabelled = folder / "unlabeled_X.bin"
         return Dataset(

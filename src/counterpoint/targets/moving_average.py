@@ -8,6 +8,7 @@ from typing import Literal, cast
 import torch
 from torch import Tensor, nn
 
+from counterpoint.errors import RecipeError
 from counterpoint.types import Context, Encoded, Facts, Number, Schedule, State, Towers
 
 __all__ = ["MovingAverage"]
@@ -56,6 +57,12 @@ class MovingAverage:
     momentum: Number = 0.99
     when: Literal["before", "after"] = "before"
     views: int | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.momentum, Schedule) and not 0 <= self.momentum <= 1:
+            raise RecipeError(f"MovingAverage(momentum={self.momentum}): give a number in [0, 1]")
+        if self.when not in ("before", "after"):
+            raise RecipeError(f"MovingAverage(when={self.when!r}): give 'before' or 'after'")
 
     def build(self, facts: Facts, model: nn.Module) -> State | None:
         """The copy."""

@@ -1,13 +1,16 @@
-"""A run folder made from real digits, with principal components in the place of an encoder."""
+"""A run folder made from real digits, with principal components in the place of an encoder, and headless Chromium."""
 
 import json
 import math
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 import torch
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
@@ -15,8 +18,47 @@ from sklearn.metrics import roc_curve
 from sklearn.neighbors import KNeighborsClassifier
 from torch import Tensor
 
+MakeRun = Callable[..., dict[str, Any]]
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+)
 
-def make_run(folder: Path, *, scores: bool = True, labels: bool = True, embeddings: bool = True) -> dict[str, Any]:
+
+@pytest.fixture(scope="session")
+def make_run(tmp_path_factory: pytest.TempPathFactory) -> MakeRun:
+    """`write_run`, each kind made once and then copied."""
+    kept: dict[tuple[Any, ...], tuple[Path, dict[str, Any]]] = {}
+
+    def copied(folder: Path, **options: bool) -> dict[str, Any]:
+        key = tuple(sorted(options.items()))
+        if key not in kept:
+            made = tmp_path_factory.mktemp("made") / "run"
+            kept[key] = made, write_run(made, **options)
+        shutil.copytree(kept[key][0], folder, dirs_exist_ok=True)
+        return kept[key][1]
+
+    return copied
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Headless Chromium, from the system or as playwright installs it."""
+    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    found = next((p for name in ("chromium", "chromium-browser", "google-chrome") if (p := shutil.which(name))), None)
+    with api.sync_playwright() as play:
+        if found is None and not Path(play.chromium.executable_path).exists():
+            pytest.skip("no chromium is installed")
+        shown = play.chromium.launch(executable_path=found, args=list(FLAGS))
+        yield shown
+        shown.close()
+
+
+def write_run(folder: Path, *, scores: bool = True, labels: bool = True, embeddings: bool = True) -> dict[str, Any]:
     """Write it; answers with the images, the views and what was stored."""
     folder.mkdir(parents=True, exist_ok=True)
     digits = load_digits()
@@ -71,7 +113,8 @@ def _recipe(folder: Path, names: list[str]) -> None:
         "dials": {"temperature": 0.5, "batch_size": 256, "epochs": 60, "lr": 0.002},
         "parts": {"pairing": {"part": "counterpoint.pairing:SameSample"},
                   "views": {"part": "counterpoint.views:Views", "count": 2, "policy": {
-                      "part": "counterpoint.views:Chain", "ops": [{"part": "counterpoint.views:Rotate", "degrees": 15.0}]}},
+                      "part": "counterpoint.views:Chain",
+                      "ops": [{"part": "counterpoint.views:Rotate", "degrees": 15.0}]}},
                   "objective": {"part": "counterpoint.objectives:NTXent", "temperature": 0.5}},
         "engine": {"precision": "float32", "channels_last": False, "device": "cpu", "ranks": 1, "threads": 2,
                    "negatives_per_anchor": 510},

@@ -1,0 +1,217 @@
+"""The page in headless Chromium: silent, self-contained, and it does what it says."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from counterpoint.report import write
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory, make_run) -> dict[str, Path]:
+    root = tmp_path_factory.mktemp("pages")
+    made = make_run(root / "full")
+    plain = make_run(root / "unlabelled", labels=False)
+    make_run(root / "curves", scores=False, embeddings=False)
+    return {
+        "full": write(root / "full", images=made["images"], views=made["views"]),
+        "unlabelled": write(root / "unlabelled", images=plain["images"], views=None),
+        "curves": write(root / "curves", images=None, views=None),
+    }
+
+
+class Opened:
+    """A page, with everything it said and everything it asked for."""
+
+    def __init__(self, browser: Any, path: Path, width: int = 1280, scheme: str = "light", **options: Any) -> None:
+        self.context = browser.new_context(
+            viewport={"width": width, "height": 844}, color_scheme=scheme, reduced_motion="reduce", **options
+        )
+        self.page = self.context.new_page()
+        self.said: list[str] = []
+        self.asked: list[str] = []
+        self.page.on("console", lambda message: self.said.append(message.text))
+        self.page.on("pageerror", lambda error: self.said.append(str(error)))
+        self.page.on("request", lambda request: self.asked.append(request.url))
+        self.page.goto(path.as_uri())
+
+    def at(self, i: int) -> tuple[float, float]:
+        """Where point i of the map is on the screen."""
+        found = self.page.evaluate(
+            """i => {
+                const canvas = document.getElementById("atlas");
+                canvas.scrollIntoView({ block: "center" });
+                const box = canvas.getBoundingClientRect();
+                const p = canvas.where(i);
+                return [box.x + p.x, box.y + p.y];
+            }""",
+            i,
+        )
+        return found[0], found[1]
+
+    def ink(self) -> str:
+        """A fingerprint of what the map shows."""
+        self.page.wait_for_timeout(60)
+        return self.page.evaluate("document.getElementById('atlas').toDataURL()")
+
+
+@pytest.fixture
+def show(browser: Any, pages: dict[str, Path]) -> Iterator[Any]:
+    opened: list[Opened] = []
+
+    def one(name: str, **options: Any) -> Opened:
+        opened.append(Opened(browser, pages[name], **options))
+        return opened[-1]
+
+    yield one
+    for each in opened:
+        each.context.close()
+        assert each.said == [], f"the console says {each.said}"
+        asked = [url for url in each.asked if not url.startswith(("data:", "file:"))]
+        assert asked == []
+        assert len([url for url in each.asked if url.startswith("file:")]) == 1, each.asked
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("name", ["full", "unlabelled", "curves"])
+def test_nothing_overflows(show: Any, name: str, width: int, scheme: str) -> None:
+    page = show(name, width=width, scheme=scheme).page
+    page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    out = page.evaluate(
+        """() => [...document.querySelectorAll("main *")].filter(e => !e.closest(".scroll, svg, .sr, .tip, fieldset"))
+            .filter(e => e.getBoundingClientRect().right > innerWidth + 0.5).map(e => e.outerHTML.slice(0, 90))"""
+    )
+    assert out == []
+
+
+def test_both_colour_schemes(show: Any) -> None:
+    colours = {}
+    for scheme in ("light", "dark"):
+        page = show("full", scheme=scheme).page
+        colours[scheme] = page.evaluate(
+            "['color', 'backgroundColor'].map(k => getComputedStyle(document.body)[k].match(/\\d+/g).map(Number))"
+        )
+    assert sum(colours["light"][0]) < 200 < 600 < sum(colours["light"][1])
+    assert sum(colours["dark"][1]) < 200 < 600 < sum(colours["dark"][0])
+
+
+def test_hover_shows_the_image_of_that_point(show: Any) -> None:
+    opened = show("full")
+    tip = opened.page.locator("#tip")
+    assert not tip.is_visible()
+    for i in (7, 200):
+        opened.page.mouse.move(*opened.at(i))
+        tip.locator(".tile").wait_for()
+        style = tip.locator(".tile").evaluate(
+            "e => [getComputedStyle(e).backgroundImage, e.style.getPropertyValue('--c')]"
+        )
+        assert style[0].startswith('url("data:image/')
+        near = opened.page.evaluate("document.querySelector('#tip span:last-child').textContent")
+        at = opened.page.evaluate("i => { const p = document.getElementById('atlas').where(i); return [p.x, p.y]; }", i)
+        shown = int(near.rsplit(" ", 1)[1])
+        place = opened.page.evaluate(
+            "i => { const p = document.getElementById('atlas').where(i); return [p.x, p.y]; }", shown
+        )
+        assert abs(place[0] - at[0]) + abs(place[1] - at[1]) < 2, "another point than the one under the pointer"
+    opened.page.mouse.move(5, 5)
+    assert not tip.is_visible()
+
+
+def test_click_shows_the_neighbours_and_a_second_one_puts_them_away(show: Any) -> None:
+    opened = show("full")
+    page = opened.page
+    before = opened.ink()
+    page.mouse.click(*opened.at(7))
+    page.locator("#panel .near button").nth(7).wait_for()
+    chosen = int(page.locator("#panel .chosen p").last.inner_text().rsplit(" ", 1)[1])
+    data = page.evaluate("JSON.parse(document.getElementById('data-json').textContent).map")
+    titles = [b.get_attribute("title") for b in page.locator("#panel .near button").all()]
+    assert [int(t.split(",")[0].rsplit(" ", 1)[1]) for t in titles] == data["near"][chosen]
+    page.mouse.move(5, 5)
+    assert opened.ink() != before
+    page.locator("#panel .near button").first.click()
+    assert int(page.locator("#panel .chosen p").last.inner_text().rsplit(" ", 1)[1]) == data["near"][chosen][0]
+    page.locator("#atlas").press("Escape")
+    assert page.locator("#panel .hint").is_visible()
+    page.mouse.move(5, 5)
+    assert opened.ink() == before
+
+
+def test_colouring_by_cluster_redraws_map_and_legend(show: Any) -> None:
+    opened = show("full")
+    page = opened.page
+    before = opened.ink()
+    assert page.locator("#legend li").count() == 10
+    page.locator("text=cluster").first.click()
+    assert page.locator("#legend li").count() == 2
+    assert opened.ink() != before
+    page.locator("input[value=label] + span").click()
+    assert opened.ink() == before
+    page.locator("#legend button").nth(3).click()
+    assert opened.ink() != before
+    page.locator("#legend button").nth(3).click()
+    assert opened.ink() == before
+
+
+def test_images_can_stand_on_the_map(show: Any) -> None:
+    opened = show("full")
+    before = opened.ink()
+    opened.page.locator("input[value=images] + span").click()
+    assert opened.ink() != before
+
+
+def test_wheel_drag_keys_and_buttons_move_the_map(show: Any) -> None:
+    opened = show("full")
+    page = opened.page
+
+    def span() -> float:
+        return page.evaluate(
+            """() => {
+                const w = document.getElementById("atlas").where;
+                return Math.hypot(w(0).x - w(5).x, w(0).y - w(5).y);
+            }"""
+        )
+
+    x, y = opened.at(7)
+    page.wait_for_timeout(320)  # a wheel that was just scrolling the page goes on scrolling it
+    whole = span()
+    page.mouse.move(x, y)
+    page.mouse.wheel(0, -300)
+    page.wait_for_timeout(60)
+    assert span() > whole * 1.5
+    assert opened.at(7) == pytest.approx((x, y), abs=2), "the point under the pointer stays there"
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + 30, y + 20, steps=4)
+    page.mouse.up()
+    assert opened.at(7) == pytest.approx((x + 30, y + 20), abs=2)
+    assert page.locator("#panel .hint").is_visible(), "a drag is no click"
+    page.locator("text=whole map").click()
+    assert span() == pytest.approx(whole)
+    page.locator("#atlas").press("+")
+    assert span() > whole * 1.3
+
+
+def test_touch_chooses_a_point(show: Any) -> None:
+    opened = show("full", width=390, has_touch=True, is_mobile=True)
+    opened.page.touchscreen.tap(*opened.at(7))
+    opened.page.locator("#panel .near button").nth(7).wait_for()
+
+
+def test_the_matrix_and_the_curves_tell_their_values(show: Any) -> None:
+    page = show("full").page
+    page.locator("table.matrix tbody tr").nth(3).locator("td").nth(3).hover()
+    assert page.locator("#cell").inner_text().startswith("3 recognised: ")
+    chart = page.locator("#training svg.chart").first
+    chart.scroll_into_view_if_needed()
+    box = chart.bounding_box()
+    page.mouse.move(box["x"] + box["width"] * 0.98, box["y"] + box["height"] / 2)
+    told = page.locator("#training .readout").first.inner_text()
+    assert "epochs 60" in told
+    assert "3.9" in told or "3.8" in told
