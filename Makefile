@@ -48,7 +48,7 @@ $(VENV)/.dev: $(VENV)/.package
 
 demo: $(VENV)/.package
 	@rm -rf $(DEMO)
-	$(BIN)/counterpoint train simclr --source digits --out $(DEMO) --epochs 20 --batch-size 256 --max-time 55s
+	$(BIN)/counterpoint train simclr --source digits --out $(DEMO) --epochs 60 --batch-size 256 --max-time 55s
 	@test -s $(DEMO)/report.html
 	@echo "the page: $(CURDIR)/$(DEMO)/report.html"
 
