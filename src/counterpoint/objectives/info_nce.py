@@ -4,9 +4,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from counterpoint.errors import ShapeError
-from counterpoint.objectives._plain import Cosines, require_rows
+from counterpoint.objectives._plain import require_rows
 from counterpoint.objectives.contrast import contrast
 from counterpoint.relations import Aligned, Related, Unrelated
+from counterpoint.sphere import Cosine
 from counterpoint.types import Columns, Match
 
 __all__ = ["info_nce"]
@@ -56,7 +57,7 @@ def info_nce(
         raise ShapeError(
             f"info_nce got {len(queries)} queries and {len(keys)} keys; give one key for each query, in order"
         )
-    score, device = Cosines(), queries.device
+    score, device = Cosine(), queries.device
     if queue is None or not len(queue):
         return contrast(Match(queries, (Columns(keys, Aligned(device=device), score),)), temperature=temperature)
     own = Columns(keys[:, None], Related(device), score)

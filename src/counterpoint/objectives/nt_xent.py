@@ -5,9 +5,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from counterpoint.errors import ShapeError
-from counterpoint.objectives._plain import Cosines, require_rows
+from counterpoint.objectives._plain import require_rows
 from counterpoint.objectives.contrast import contrast
 from counterpoint.relations import Keyed
+from counterpoint.sphere import Cosine
 from counterpoint.types import Columns, Match
 
 __all__ = ["nt_xent"]
@@ -42,4 +43,4 @@ def nt_xent(z: Float[Tensor, "row dim"], *, temperature: float) -> Float[Tensor,
         )
     row = torch.arange(len(z), device=z.device)
     image = row % max(1, len(z) // 2)
-    return contrast(Match(z, (Columns(z, Keyed(image, image, row, row), Cosines()),)), temperature=temperature)
+    return contrast(Match(z, (Columns(z, Keyed(image, image, row, row), Cosine()),)), temperature=temperature)

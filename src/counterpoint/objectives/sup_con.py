@@ -5,9 +5,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from counterpoint.errors import ShapeError
-from counterpoint.objectives._plain import Cosines, require_rows
+from counterpoint.objectives._plain import require_rows
 from counterpoint.objectives.contrast import contrast
 from counterpoint.relations import Keyed
+from counterpoint.sphere import Cosine
 from counterpoint.types import Columns, Match
 
 __all__ = ["sup_con"]
@@ -45,4 +46,4 @@ def sup_con(z: Float[Tensor, "row dim"], labels: Int[Tensor, " label"], *, tempe
             "repeated for each view"
         )
     row, key = torch.arange(len(z), device=z.device), labels.to(z.device, torch.int64)
-    return contrast(Match(z, (Columns(z, Keyed(key, key, row, row), Cosines()),)), temperature=temperature)
+    return contrast(Match(z, (Columns(z, Keyed(key, key, row, row), Cosine()),)), temperature=temperature)

@@ -2,8 +2,6 @@
 
 import json
 import math
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -14,6 +12,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from counterpoint.errors import RunError
+from counterpoint.files import write_text
 from counterpoint.report.atlas import Atlas, chart_out
 from counterpoint.report.charts import Chart, draw
 from counterpoint.report.classes import LARGEST, Confused, confused, judge, matrix, per_class
@@ -72,18 +71,10 @@ def write(
     page = _render(_context(run, images, views, title))
     target = folder / "report.html"
     try:
-        descriptor, name = tempfile.mkstemp(dir=folder, prefix=".report-", suffix=".html")
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                file.write(page)
-            os.chmod(name, 0o644)
-            os.replace(name, target)
-        except BaseException:
-            os.unlink(name)
-            raise
+        write_text(target, page)
     except OSError as error:
         raise RunError(
-            f"{target} cannot be written ({error.strerror or error}); free some space or another folder"
+            f"{target} cannot be written ({error.strerror or error}); free some space, or write it elsewhere"
         ) from error
     return target
 

@@ -1,6 +1,6 @@
 """In what geometry are two rows compared?"""
 
-from counterpoint.scores.cosine import Cosine
 from counterpoint.scores.dot import Dot
+from counterpoint.sphere import Cosine
 
 __all__ = ["Cosine", "Dot"]
