@@ -304,14 +304,22 @@ def _value(current: Any, value: Any, expected: Any, whole: str) -> Any:
 # ---------------------------------------------------------------- JSON
 
 
+def _home(kind: type) -> str:
+    """Where a part is imported from: the outermost package that offers it, or the file of one outside any package."""
+    module = kind.__module__
+    if module.startswith("counterpoint_user_") or module == "__main__":
+        source = inspect.getsourcefile(kind)
+        return str(Path(source).resolve()) if source else module
+    steps = module.split(".")
+    outer = [".".join(steps[:n]) for n in range(2, len(steps))]
+    return next((name for name in outer if getattr(sys.modules.get(name), kind.__name__, None) is kind), module)
+
+
 def part_to_json(value: Any) -> Any:
     """Parts become dictionaries with their import path under `part`; tuples become lists."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         kind = type(value)
-        module = kind.__module__
-        if module.startswith("counterpoint_user_") or module == "__main__":
-            source = inspect.getsourcefile(kind)
-            module = str(Path(source).resolve()) if source else module
+        module = _home(kind)
         fields = {f.name: part_to_json(getattr(value, f.name)) for f in dataclasses.fields(value) if f.init}
         return {"part": f"{module}:{kind.__qualname__}", **fields}
     if isinstance(value, tuple | list):

@@ -11,9 +11,16 @@ import sys
 import time
 from pathlib import Path
 
+# What a run imports on its way is imported once, here, before anything is forked.
+import lightning_fabric
+import sklearn.datasets
 import torch
+import torch._dynamo
 
 from counterpoint.app import train
+
+assert lightning_fabric
+assert sklearn.datasets
 
 
 def begin(folder, **more):
