@@ -102,4 +102,4 @@ def embedding_map(
         random_state=state,
         n_jobs=1,
     ).fit(data)
-    return EmbeddingMap(f"t-SNE of {n} rows, perplexity {reach:g}, PCA start", kept, torch.as_tensor(fitted).float())
+    return EmbeddingMap(f"t-SNE of {n} rows, perplexity {reach:.3g}, PCA start", kept, torch.as_tensor(fitted).float())

@@ -266,7 +266,9 @@ def _map(found: _Found, test: Embeddings, method: Method, budget: Budget, seed: 
     shown = embedding_map(test, method=method, rows=budget.map_rows, seed=seed)
     kept = test.take(shown.row)
     known = _known(kept)
-    count = 10 if kept.labels is None or not bool(known.any()) else len(kept.labels[known].unique())
+    # Without labels: about as many clusters as the root of half the rows, at most ten.
+    usual = min(10, max(2, round((len(kept) / 2) ** 0.5)))
+    count = usual if kept.labels is None or not bool(known.any()) else len(kept.labels[known].unique())
     found.details["map"] = {
         "method": shown.method,
         "sample": kept.sample.tolist(),

@@ -159,7 +159,7 @@
   };
 
   let colouring = document.querySelector("input[name=colour]:checked")?.value ?? "none";
-  let drawn = "points";
+  let drawn = document.querySelector("input[name=drawn]:checked")?.value ?? "points";
   let alone = null;
   let hovered = -1;
   let chosen = -1;
@@ -296,7 +296,8 @@
       for (const i of [...near, chosen]) drawPoint(i, true);
     }
     if (hovered >= 0) drawPoint(hovered, true);
-    if (colouring !== "none" && groups <= 40) {
+    // Names would hide the points of small groups.
+    if (colouring !== "none" && groups <= 40 && map.sample.length > 10 * groups) {
       pen.font = `600 ${size.width < 500 ? 11 : 13}px ${style.getPropertyValue("--sans")}`;
       pen.textAlign = "center";
       pen.textBaseline = "middle";
