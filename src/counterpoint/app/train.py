@@ -306,6 +306,7 @@ def train(
         return None
     # After measuring: a rank that stops a slow trial early must not leave the others waiting for its statistics.
     model = machine.comm.synchronised(model)
+    machine.comm.broadcast(model)
 
     optimizer = composed.optim.build(model)
     if folder is None:
