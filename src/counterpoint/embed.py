@@ -10,6 +10,7 @@ from torch import Tensor
 from counterpoint.files import whole
 from counterpoint.model import Model
 from counterpoint.types import Dataset, Embeddings, Split
+from counterpoint.views import as_float
 
 __all__ = ["embed", "encode", "pixels", "write_embeddings"]
 
@@ -48,8 +49,7 @@ def encode(
     hs: list[Tensor] = []
     zs: list[Tensor] = []
     for start in range(0, len(images), batch):
-        part = images[start : start + batch].to(device)
-        h = model.represent(part.float() / 255 if part.dtype == torch.uint8 else part)
+        h = model.represent(as_float(images[start : start + batch].to(device)))
         hs.append(h.float().cpu())
         if not identity:
             zs.append(model.towers.projector(h).float().cpu())

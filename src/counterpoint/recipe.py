@@ -88,10 +88,11 @@ def recipe(function: Compose) -> Compose:
 
     def composed(facts: Facts, encoder: Encoder, **dials: Any) -> Recipe:
         known = [p.name for p in signature.parameters.values() if p.kind is p.KEYWORD_ONLY]
+        hints = get_type_hints(function)
         for name in dials:
             if name not in known:
                 raise RecipeError(f"{function.__name__} has no dial {name!r}; {nearest(name, known)}")
-            expected = get_type_hints(function).get(name, Any)
+            expected = hints.get(name, Any)
             if not _fits(dials[name], expected):
                 raise RecipeError(f"{function.__name__}: {name} is {dials[name]!r}, expected {_kind(expected)}")
         made = function(facts, encoder, **dials)

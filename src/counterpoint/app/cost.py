@@ -80,8 +80,6 @@ def decide_numerics(
     if asked.stored is not None and precision is None and channels_last is None:
         engine = asked.stored["engine"]
         return Numerics(engine["precision"], engine["channels_last"]), dict(engine["measured_seconds"])
-    if len(learned) < recipe.batch_size:
-        return Numerics(), {}
     work = _trial(recipe, learned, asked.seed, machine, 128)
     decided = measured(work, model, (precision or "auto", channels_last or "auto"), machine.device)
     return machine.fabric.broadcast(decided)

@@ -19,6 +19,7 @@ from counterpoint.random import forked
 from counterpoint.recipe import Recipe, part_from_json, part_to_json
 from counterpoint.run import Run
 from counterpoint.types import Encoder, Facts
+from counterpoint.views import as_float
 
 __all__ = ["Loaded", "load", "save_encoder"]
 
@@ -80,8 +81,7 @@ class Loaded:
         device = self.normalise.mean.device
         parts: list[Tensor] = []
         for start in range(0, len(pixels), batch):
-            part = pixels[start : start + batch].to(device)
-            x = part.float() / 255 if part.dtype == torch.uint8 else part
+            x = as_float(pixels[start : start + batch].to(device))
             parts.append(self.encoder(self.normalise(x)).float().cpu())
         return torch.cat(parts).numpy()
 

@@ -75,9 +75,7 @@ def _encoded(item: Any) -> bytes | Path:
         return Path(item)
     from PIL import Image
 
-    if isinstance(item, np.ndarray):
-        item = Image.fromarray(_bytes(item))
-    image = item
+    image = Image.fromarray(_bytes(item)) if isinstance(item, np.ndarray) else item
     if not isinstance(image, Image.Image):
         raise SourceError(f"got {type(item).__name__}, expected a path, a PIL image or an array")
     from PIL import ImageOps
