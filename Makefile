@@ -3,6 +3,7 @@
 #   make demo    environment, package, a first run on real digits, and where its page is
 #   make test    every test but those that need a network or a GPU
 #   make check   format, lint, types, import layers, fast tests
+#   make bench   time and memory beside other libraries (COUNTERPOINT_DATA=FOLDER with cifar10/ and mnist/)
 #   make wheel   build the wheel, install it into a clean environment, train with it
 #   make clean   remove what the others made, runs/ excepted
 
@@ -10,7 +11,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check wheel clean
+.PHONY: help demo test check bench wheel clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -61,6 +62,15 @@ check: $(VENV)/.dev
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow and not browser and not network and not gpu"
+
+# The peers live beside the package only here.
+$(VENV)/.bench: $(VENV)/.package
+	@echo "installing the peers of the benchmarks into $(VENV) (once)"
+	@$(BIN)/python -m pip install --quiet --group bench
+	@touch $@
+
+bench: $(VENV)/.bench
+	$(BIN)/python -m benchmarks
 
 wheel: $(VENV)/.dev
 	@rm -rf dist

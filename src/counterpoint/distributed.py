@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from counterpoint.errors import RecipeError
+from counterpoint.errors import NoPositives, RecipeError
 from counterpoint.types import Encoded, Loss, Rows, State
 
 __all__ = ["Comm", "GlobalBatchNorm"]
@@ -102,7 +102,7 @@ class Comm:
         total * anchors * world / (anchors of all ranks): a rank without a positive counts nothing.
 
         Raises:
-            RecipeError: no rank has an anchor with a positive.
+            NoPositives: no rank has an anchor with one.
         """
         if self.world == 1:
             anchors = loss.anchors
@@ -112,7 +112,7 @@ class Comm:
             anchors = _summed(counted).item()
             weight = loss.anchors * self.world / anchors if anchors else 0.0
         if not anchors:
-            raise RecipeError(
+            raise NoPositives(
                 "no anchor of the batch has a positive; the pairing must put at least two related rows in a batch: "
                 "use a larger batch, or a pairing that needs no labels"
             )

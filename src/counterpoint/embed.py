@@ -1,5 +1,6 @@
 """A frozen encoder's view of a split, and how it is stored."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,12 @@ from torch import Tensor
 
 from counterpoint.files import whole
 from counterpoint.model import Model
-from counterpoint.types import Dataset, Embeddings, Split
+from counterpoint.types import Dataset, Embeddings, Images, Split
 from counterpoint.views import as_float
 
 __all__ = ["embed", "encode", "pixels", "write_embeddings"]
+
+_PIXEL_NUMBERS = 2**29  # of all training images as rows
 
 
 def _of(split: Split, h: Tensor, z: Tensor | None, dataset: Dataset, encoder: str) -> Embeddings:
@@ -30,7 +33,7 @@ def _of(split: Split, h: Tensor, z: Tensor | None, dataset: Dataset, encoder: st
 
 @torch.no_grad()
 def encode(
-    model: Model, images: Shaped[Tensor, "image channel height width"], *, batch: int = 512
+    model: Model, images: Shaped[Tensor, "image channel height width"] | Images, *, batch: int = 512
 ) -> tuple[Float[Tensor, "image dim"], Float[Tensor, "image projected"] | None]:
     """Representation and projection of images, in evaluation mode, in float32 on the CPU.
 
@@ -71,8 +74,20 @@ def embed(model: Model, split: Split, dataset: Dataset, *, encoder: str = "learn
 
 
 def pixels(split: Split, dataset: Dataset) -> Embeddings:
-    """The images themselves, flattened, in [0, 1]: the baseline that every encoder has to beat."""
-    return _of(split, split.images.flatten(1).float() / 255, None, dataset, "pixels")
+    """The images themselves, flattened, in [0, 1]: the baseline that every encoder has to beat.
+
+    Where all training images would be more than 2^29 numbers (2 GiB), each is first averaged down to the largest side
+    at which they are not, but at least 8: whatever the machine, so that the score is the same everywhere.
+    """
+    _, channels, height, width = dataset.train.images.shape
+    side = max(8, math.isqrt(_PIXEL_NUMBERS // max(1, channels * len(dataset.train))))
+    smaller = side < min(height, width)
+    rows = torch.empty(len(split), channels * (side * side if smaller else height * width))
+    for start in range(0, len(split), 512):
+        images = split.images[start : start + 512].float() / 255
+        images = torch.nn.functional.adaptive_avg_pool2d(images, side) if smaller else images
+        rows[start : start + len(images)] = images.flatten(1)
+    return _of(split, rows, None, dataset, "pixels")
 
 
 def write_embeddings(path: Path, parts: dict[str, Embeddings]) -> None:

@@ -2,7 +2,8 @@
 
     CounterpointError
     ├── RecipeError         a composition that cannot work
-    │   └── ShapeError      a tensor of the wrong shape
+    │   ├── ShapeError      a tensor of the wrong shape
+    │   └── NoPositives     a batch in which nothing attracts anything
     ├── SourceError         data missing, damaged, or too small
     ├── RunError            a run folder that cannot be read or written
     │   └── CheckpointError a checkpoint of another recipe, or damaged
@@ -20,6 +21,7 @@ __all__ = [
     "CounterpointError",
     "DivergenceError",
     "MissingExtra",
+    "NoPositives",
     "RecipeError",
     "RunError",
     "ShapeError",
@@ -40,6 +42,10 @@ class RecipeError(CounterpointError):
 
 class ShapeError(RecipeError):
     """A tensor of the wrong shape."""
+
+
+class NoPositives(RecipeError):
+    """A batch in which no anchor has a positive."""
 
 
 class SourceError(CounterpointError):

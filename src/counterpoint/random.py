@@ -46,7 +46,7 @@ class Stream:
     def uniform(self, *shape: int, low: float = 0.0, high: float = 1.0) -> Tensor:
         """Float32 in [low, high), of the given shape."""
         drawn = torch.rand(self._global(shape), generator=self.generator, device=self.device)
-        return self._own(drawn) * (high - low) + low
+        return self._own(drawn).mul_(high - low).add_(low)
 
     def normal(self, *shape: int) -> Tensor:
         """Standard normal float32 of the given shape."""

@@ -4,18 +4,41 @@ Each is a rule that answers block by block and holds tensors linear in the rows 
 who computes a loss both speak of relations, so they live beside `types`, below every stage.
 
 A slice given to `block` always has both ends.
+
+Some rules can also answer as a whole, in time linear in the rows (`Summed`); what they answer is the same.
 """
 
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from counterpoint.errors import ShapeError
-from counterpoint.types import Block
+from counterpoint.types import Block, Relation
 
-__all__ = ["Aligned", "Explicit", "Graph", "Keyed", "Related", "Unrelated"]
+__all__ = ["Aligned", "Explicit", "Graph", "Keyed", "Related", "Summed", "Unrelated"]
+
+Pairs = tuple[Int64[Tensor, " pair"], Int64[Tensor, " pair"]]
+
+
+@runtime_checkable
+class Summed(Relation, Protocol):
+    """A relation that can say as a whole what its blocks say one by one: an objective then reads no block."""
+
+    def excluded(self, anchors: int, candidates: int) -> Pairs | None:
+        """The pairs that take no part, in the order of their anchors, where they are few and all other priors are 0.
+
+        None where that isn't so: the blocks have to be read.
+        """
+        ...
+
+    def attracted(
+        self, rows: Float[Tensor, "candidate dim"], anchors: int, excluded: Pairs
+    ) -> tuple[Float[Tensor, "anchor dim"], Float[Tensor, " anchor"]]:
+        """The product target @ rows, differentiable, and the sum of each anchor's targets."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +80,39 @@ class Keyed:
         if same is not None:
             target = (same if out is None else same & ~out) * self.weight
         return Block(target, prior)
+
+    def excluded(self, anchors: int, candidates: int) -> Pairs | None:
+        """Each row itself, where the marks are numbers of rows."""
+        if self.log_prior is not None:
+            return None
+        if self.anchor_self is None or self.candidate_self is None:
+            return _nobody(self.anchor_key.device)
+        return _meetings(self.anchor_self, self.candidate_self)
+
+    def attracted(
+        self, rows: Float[Tensor, "candidate dim"], anchors: int, excluded: Pairs
+    ) -> tuple[Float[Tensor, "anchor dim"], Float[Tensor, " anchor"]]:
+        """The sum over an anchor's key, less what is excluded."""
+        keys, key = torch.unique(self.candidate_key, return_inverse=True)
+        if not len(keys):
+            return rows.new_zeros(anchors, rows.shape[1]), rows.new_zeros(anchors)
+        own = torch.searchsorted(keys, self.anchor_key).clamp_max(len(keys) - 1)
+        found = (keys[own] == self.anchor_key) & (self.anchor_key >= 0)
+        size = rows.new_zeros(len(keys)).index_add(0, key, rows.new_ones(len(rows)))
+        total = rows.new_zeros(len(keys), rows.shape[1]).index_add(0, key, rows).index_select(0, own)
+        mass = size[own]
+        left, right = excluded
+        if len(left):
+            related = self.anchor_key[left] == self.candidate_key[right]
+            left, right = left[related], right[related]
+            if len(left) == len(rows) == anchors and torch.equal(left, right):
+                # Every row itself; a copy of all rows less in memory.
+                total, mass = total - rows, mass - 1
+            else:
+                total = total.index_add(0, left, rows.index_select(0, right), alpha=-1)
+                mass = mass.index_add(0, left, rows.new_ones(len(left)), alpha=-1)
+        weight = torch.where(found, self.weight, 0.0).to(rows.dtype)
+        return total * weight[:, None], mass * weight
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,6 +194,17 @@ class Aligned:
         prior = _zeros(anchors, candidates, twin.device)
         return Block(twin.float(), prior.masked_fill(~twin, -torch.inf) if self.alone else prior)
 
+    def excluded(self, anchors: int, candidates: int) -> Pairs | None:
+        """Nobody, unless an anchor and its column are alone."""
+        inside = self.offset >= 0 and self.offset + anchors <= candidates
+        return _nobody(self.device) if inside and not self.alone else None
+
+    def attracted(
+        self, rows: Float[Tensor, "candidate dim"], anchors: int, excluded: Pairs
+    ) -> tuple[Float[Tensor, "anchor dim"], Float[Tensor, " anchor"]]:
+        """Each anchor's column."""
+        return rows[self.offset : self.offset + anchors], rows.new_ones(anchors)
+
 
 @dataclass(frozen=True)
 class Related:
@@ -154,6 +221,16 @@ class Related:
         zeros = _zeros(anchors, candidates, self.device)
         return Block(torch.ones((), device=self.device).expand_as(zeros), zeros)
 
+    def excluded(self, anchors: int, candidates: int) -> Pairs | None:
+        """Nobody."""
+        return _nobody(self.device)
+
+    def attracted(
+        self, rows: Float[Tensor, "candidate dim"], anchors: int, excluded: Pairs
+    ) -> tuple[Float[Tensor, "anchor dim"], Float[Tensor, " anchor"]]:
+        """All columns."""
+        return rows.sum(0).expand(anchors, -1), rows.new_full((anchors,), float(len(rows)))
+
 
 @dataclass(frozen=True)
 class Unrelated:
@@ -169,6 +246,40 @@ class Unrelated:
         """The target and the prior of these anchors and candidates."""
         zeros = _zeros(anchors, candidates, self.device)
         return Block(zeros, zeros)
+
+    def excluded(self, anchors: int, candidates: int) -> Pairs | None:
+        """Nobody."""
+        return _nobody(self.device)
+
+    def attracted(
+        self, rows: Float[Tensor, "candidate dim"], anchors: int, excluded: Pairs
+    ) -> tuple[Float[Tensor, "anchor dim"], Float[Tensor, " anchor"]]:
+        """No column."""
+        return rows.new_zeros(anchors, rows.shape[1]), rows.new_zeros(anchors)
+
+
+def _nobody(device: torch.device | str) -> Pairs:
+    none = torch.zeros(0, dtype=torch.int64, device=device)
+    return none, none
+
+
+def _meetings(left: Int64[Tensor, " anchor"], right: Int64[Tensor, " candidate"]) -> Pairs | None:
+    """Where two marks are equal and known, by anchor; None where an anchor meets more than a few."""
+    order = right.argsort()
+    ordered = right[order]
+    first = torch.searchsorted(ordered, left)
+    count = torch.searchsorted(ordered, left, right=True) - first
+    count = torch.where(left < 0, 0, count)
+    total = int(count.sum())
+    if total > _FEW * len(left):
+        return None
+    anchor = torch.repeat_interleave(count, output_size=total)
+    turn = torch.arange(total, device=left.device) - (count.cumsum(0) - count)[anchor]
+    return anchor, order[first[anchor] + turn]
+
+
+# Meetings for each anchor, on average: a row meets itself.
+_FEW = 2
 
 
 def _zeros(anchors: slice, candidates: slice, device: torch.device | str) -> Float[Tensor, "anchor candidate"]:

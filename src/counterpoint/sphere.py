@@ -1,12 +1,14 @@
 """Directions and inner products: the arithmetic that scores, objectives and evaluation share."""
 
 from dataclasses import dataclass
+from typing import Any, cast
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
-__all__ = ["Cosine", "products", "unit"]
+__all__ = ["Cosine", "Dot", "factor", "products", "unit"]
 
 _SMALLEST = 1e-12
 
@@ -21,10 +23,27 @@ def unit(rows: Float[Tensor, "*row dim"]) -> Float[Tensor, "*row dim"]:
         tensor([[0.6000, 0.8000],
                 [0.0000, 0.0000]])
     """
-    rows = rows.to(torch.promote_types(rows.dtype, torch.float32))
-    square = rows.square().sum(-1, keepdim=True)
-    alive = square > _SMALLEST**2
-    return rows * torch.where(alive, torch.where(alive, square, 1.0).rsqrt(), 0.0)
+    return cast(Tensor, _Unit.apply(rows.to(torch.promote_types(rows.dtype, torch.float32))))
+
+
+class _Unit(torch.autograd.Function):
+    """u = x / |x|, and dx = (g - u <u, g>) / |x|: no more than the rows themselves is kept."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor) -> Tensor:
+        length = torch.linalg.vector_norm(rows, dim=-1, keepdim=True)
+        alive = length > _SMALLEST
+        shrink = torch.where(alive, torch.where(alive, length, 1.0).reciprocal(), 0.0)
+        directions = rows * shrink
+        ctx.save_for_backward(directions, shrink)
+        return directions
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, upstream: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+        directions, shrink = cast(tuple[Tensor, Tensor], ctx.saved_tensors)
+        along = torch.linalg.vecdot(directions, upstream).unsqueeze(-1)
+        return torch.addcmul(upstream, directions, along, value=-1).mul_(shrink)
 
 
 def products(
@@ -59,3 +78,34 @@ class Cosine:
     ) -> Float[Tensor, "anchor candidates"]:
         """Cosines of prepared rows."""
         return products(anchors, candidates)
+
+
+@dataclass(frozen=True)
+class Dot:
+    """scale * <u, v>: the logits of a linear layer whose rows are the candidates.
+
+    Args:
+        scale: of every score, dimensionless.
+    """
+
+    scale: float = 1.0
+
+    def prepare(self, rows: Float[Tensor, "*row dim"]) -> Float[Tensor, "*row dim"]:
+        """As they are."""
+        return rows
+
+    def tile(
+        self, anchors: Float[Tensor, "anchor dim"], candidates: Float[Tensor, "*candidate dim"]
+    ) -> Float[Tensor, "anchor candidates"]:
+        """Scaled products."""
+        return products(anchors if self.scale == 1.0 else anchors * self.scale, candidates)
+
+
+def factor(score: object) -> float | None:
+    """The number c of a score whose tile is c * <u, v> of its prepared rows; None for any other score.
+
+    Of such scores an objective knows the derivative. A subclass may have changed its tile, so it counts as another.
+    """
+    if type(score) is Cosine:
+        return 1.0
+    return score.scale if type(score) is Dot else None

@@ -9,7 +9,7 @@ Axes: view, batch, row (view-major: all rows of view 0, then of view 1, …), an
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, runtime_checkable
 
@@ -32,6 +32,7 @@ __all__ = [
     "Encoded",
     "Encoder",
     "Facts",
+    "Images",
     "Loss",
     "Match",
     "Negatives",
@@ -63,18 +64,64 @@ class Skipped:
     reason: str
 
 
-@dataclass(frozen=True, eq=False)
-class Split:
-    """Images decoded once, with what is known of them.
+class Images(ABC):
+    """Images that lie elsewhere than in one tensor: rows of a file, or files that are decoded when they are asked for.
+
+    Stands where a uint8 tensor [image, channel, height, width] may: it has its length, shape, dtype, device and nbytes,
+    and an index gives that tensor's rows, the same bits whenever it is asked.
 
     Args:
-        images: uint8, in memory or memory-mapped.
+        shape: image, channel, height, width.
+        where: the images lie, in words.
+    """
+
+    dtype = torch.uint8
+    device = torch.device("cpu")
+
+    def __init__(self, shape: torch.Size, where: str) -> None:
+        self.shape, self.where = shape, where
+
+    @property
+    def nbytes(self) -> int:
+        """Of all images, were they in memory."""
+        return self.shape.numel()
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return (self[i] for i in range(len(self)))
+
+    @abstractmethod
+    def __getitem__(self, index: Tensor | slice | int) -> UInt8[Tensor, "*image channel height width"]:
+        """The pixels of these images."""
+        ...
+
+    @abstractmethod
+    def rows(self, index: Tensor | slice) -> "Images":
+        """These images, without reading them."""
+        ...
+
+    def prefetch(self, index: Tensor | slice) -> None:  # noqa: B027 - there may be nothing to gain
+        """Begin to read what will be asked for next, by this very index."""
+
+    def to(self, device: torch.device | str) -> UInt8[Tensor, "image channel height width"]:
+        """All pixels, as a tensor on a device."""
+        return self[:].to(device)
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Images, with what is known of them.
+
+    Args:
+        images: uint8, in memory or memory-mapped; or `Images`, where they are too many for that.
         labels: class index of each image, -1 where unknown; None where the source has no labels.
         names: what a person calls each image (a path, a row); None where it is just its position.
         groups: images of one group (a patient, a burst) never stand on both sides of a split.
     """
 
-    images: UInt8[Tensor, "image channel height width"]
+    images: UInt8[Tensor, "image channel height width"] | Images
     labels: Int64[Tensor, " image"] | None = None
     names: tuple[str, ...] | None = None
     groups: Int64[Tensor, " image"] | None = None
@@ -82,10 +129,17 @@ class Split:
     def __len__(self) -> int:
         return len(self.images)
 
-    def rows(self, index: Int64[Tensor, " row"]) -> "Split":
-        """The images at these positions, as a split of their own."""
+    def rows(self, index: Int64[Tensor, " row"], images: Tensor | Images | None = None) -> "Split":
+        """The images at these positions, as a split of their own.
+
+        Args:
+            index: positions.
+            images: those at the positions, where they are at hand.
+        """
+        if images is None:
+            images = self.images.rows(index) if isinstance(self.images, Images) else self.images[index]
         return Split(
-            self.images[index],
+            images,
             None if self.labels is None else self.labels[index],
             None if self.names is None else tuple(self.names[int(i)] for i in index),
             None if self.groups is None else self.groups[index],

@@ -77,7 +77,7 @@ def test_only_what_was_typed_is_passed(shell: Shell) -> None:
             ["source", "root", "size", "labels", "group", "encoder", "out", "seed", "config", "warm_from", "max_time"]
         ),
         **dict.fromkeys(["evaluate_every", "checkpoint_every", "keep", "accelerator", "devices", "num_nodes"]),
-        **dict.fromkeys(["precision", "channels_last", "test_share", "bad_share"]),
+        **dict.fromkeys(["precision", "channels_last", "test_share", "bad_share", "memory", "cache", "micro_batch"]),
         **dict.fromkeys(["resume", "dry_run", "tensorboard", "download", "quiet"], False),
         "evaluate": True,
         "report": True,
@@ -92,7 +92,9 @@ def test_every_flag_arrives(shell: Shell) -> None:
         "train --source folder --batch-size 64 simclr --root 'my photos' --size 48 --labels a.csv --group burst "
         "--encoder tiny --out runs/a --seed 3 --temperature 0.2 --policy none --set objective.temperature=0.1 "
         "--set a.b=c=d --max-time 1h30m --evaluate-every 5 --no-evaluate --no-report --checkpoint-every 2 --keep 4 "
-        "--accelerator cpu --devices 2 --num-nodes 1 --precision 32-true --channels-last no --tensorboard --download "
+        "--accelerator cpu --devices 2 --num-nodes 1 --precision 32-true --channels-last no "
+        "--micro-batch 128 --tensorboard --download "
+        "--memory 2GiB --cache none "
         "--test-share 0.3 --bad-share 0.5 --dry-run --from timm:resnet18 --quiet"
     )
     done = shell(line)
@@ -105,6 +107,8 @@ def test_every_flag_arrives(shell: Shell) -> None:
         "group": "burst",
         "test_share": 0.3,
         "bad_share": 0.5,
+        "memory": "2GiB",
+        "cache": "none",
         "encoder": "tiny",
         "out": Path("runs/a"),
         "seed": 3,
@@ -124,6 +128,7 @@ def test_every_flag_arrives(shell: Shell) -> None:
         "devices": 2,
         "num_nodes": 1,
         "precision": "32-true",
+        "micro_batch": 128,
         "channels_last": "no",
         "tensorboard": True,
         "download": True,

@@ -16,7 +16,7 @@ RECIPES = ["simclr", "supcon", "supervised", STATEFUL]
 STEPS = 3
 
 
-def work(name, comm):
+def work(name, comm, encoder="conv", micro_batch=None):
     """A few steps of a recipe on this rank's share of seeded noise; the losses and the weights."""
     from counterpoint.encoders import lookup
     from counterpoint.engine import Numerics, batches, train_step
@@ -30,9 +30,9 @@ def work(name, comm):
     noise = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (96, 1, 8, 8), dtype=torch.uint8, generator=noise)
     split = Split(images, torch.arange(96) % 10)
-    recipe = compose(name, facts, lookup("conv"), {"batch_size": 32, "epochs": 1})
+    recipe = compose(name, facts, lookup(encoder), {"batch_size": 32, "epochs": 1})
     # Dropout differs by rank; Adam would divide gradients that are zero but for rounding by their size.
-    recipe = replace(recipe, encoder=lookup("conv"), optim=SGD(lr=0.05, momentum=0.9))
+    recipe = replace(recipe, encoder=lookup(encoder), optim=SGD(lr=0.05, momentum=0.9))
     with forked(0):
         model = Model(recipe, facts)
     # In float64, so that nothing hides behind rounding.
@@ -43,8 +43,8 @@ def work(name, comm):
     for step, batch in enumerate(batches(split, recipe, streams, Clock(0, STEPS, STEPS), torch.device("cpu"))):
         clock = Clock(step, STEPS, STEPS)
         recipe.optim.set_lr(optimizer, clock)
-        values = train_step(recipe, model, optimizer, batch, Context(clock, comm, streams), Numerics())
-        losses.append(float(comm.sum(values["loss"]) / comm.world))
+        done = train_step(recipe, model, optimizer, batch, Context(clock, comm, streams), Numerics(), micro_batch)
+        losses.append(float(comm.sum(done.values["loss"]) / comm.world))
     return losses, {k: v.clone() for k, v in model.state_dict().items()}
 
 
@@ -54,6 +54,7 @@ def rank(number, file, out):
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{file}", rank=number, world_size=2)
     found = {name: work(name, Comm.current()) for name in RECIPES}
+    found["chunks"] = work("simclr", Comm.current(), "mlp", 5)
     if number == 0:
         torch.save(found, out)
     dist.destroy_process_group()
@@ -77,6 +78,16 @@ def test_two_processes_train_as_one(name, two):
         torch.testing.assert_close(
             two[name][1][key], value, rtol=1e-8, atol=1e-10, msg=lambda m, key=key: f"{key}: {m}"
         )
+
+
+@pytest.mark.slow
+def test_two_processes_with_chunks_train_as_one_without(two):
+    from counterpoint.distributed import Comm
+
+    losses, weights = work("simclr", Comm.alone(), "mlp")
+    assert two["chunks"][0] == pytest.approx(losses, rel=1e-10)
+    for key, value in weights.items():
+        torch.testing.assert_close(two["chunks"][1][key], value, rtol=1e-8, atol=1e-10)
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from counterpoint.errors import ShapeError
-from counterpoint.relations import Aligned, Explicit, Graph, Keyed, Related, Unrelated
+from counterpoint.relations import Aligned, Explicit, Graph, Keyed, Related, Summed, Unrelated
 from counterpoint.types import Relation
 
 G = torch.Generator().manual_seed(0)
@@ -43,6 +43,56 @@ def test_who_takes_no_part_attracts_nobody(relation: Relation) -> None:
     block = relation.block(slice(0, 7), slice(0, 9))
     assert (block.target >= 0).all()
     assert (block.target[block.log_prior == -torch.inf] == 0).all()
+
+
+SUMMED: list[tuple[Relation, int]] = [
+    (Keyed(KEYS, OTHERS), 9),
+    (Keyed(KEYS, OTHERS, *MARKS, weight=0.25), 9),
+    (Keyed(KEYS, OTHERS, torch.tensor([3, -1, 8, 8, -1, 0, 20]), torch.arange(9).flip(0)), 9),
+    (Keyed(KEYS, KEYS, MARKS[0].flip(0), MARKS[0].flip(0)), 7),
+    (Keyed(KEYS, OTHERS[:0]), 0),
+    (Keyed(torch.full((7,), -1), torch.full((9,), -1)), 9),
+    (Aligned(), 9),
+    (Aligned(offset=2), 9),
+    (Related(), 9),
+    (Unrelated(), 9),
+]
+
+
+@pytest.mark.parametrize(("relation", "candidates"), SUMMED)
+def test_a_sum_is_that_of_the_blocks(relation: Relation, candidates: int) -> None:
+    assert isinstance(relation, Summed)
+    excluded = relation.excluded(7, candidates)
+    assert excluded is not None
+    assert (excluded[0].diff() >= 0).all()
+    whole = relation.block(slice(0, 7), slice(0, candidates))
+    prior = torch.zeros(7, candidates)
+    prior[excluded] = -torch.inf
+    assert torch.equal(prior, whole.log_prior)
+    rows = torch.randn(candidates, 3, generator=torch.Generator().manual_seed(0)).double().requires_grad_()
+    total, mass = relation.attracted(rows, 7, excluded)
+    target = whole.target.double()
+    assert torch.allclose(mass, target.sum(1), rtol=0, atol=1e-7)
+    assert torch.equal(mass > 0, target.sum(1) > 0)
+    assert torch.allclose(total, target @ rows, rtol=0, atol=1e-6)
+    if total.requires_grad:
+        slope = torch.autograd.grad((total * torch.arange(1, 8)[:, None]).sum(), rows)[0]
+        assert torch.allclose(slope, (target.mT @ torch.arange(1.0, 8.0).double())[:, None].expand(-1, 3), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "relation",
+    [
+        Keyed(KEYS, OTHERS, log_prior=torch.ones(9)),
+        Keyed(KEYS, OTHERS, torch.zeros(7, dtype=torch.int64), torch.zeros(9, dtype=torch.int64)),
+        Aligned(alone=True),
+        Aligned(offset=3),
+        Aligned(offset=-1),
+    ],
+)
+def test_what_is_not_a_few_pairs_is_told_by_blocks_alone(relation: Relation) -> None:
+    assert isinstance(relation, Summed)
+    assert relation.excluded(7, 9) is None
 
 
 def test_unknown_keys_attract_nobody_not_even_each_other() -> None:

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from counterpoint.report import write
+from counterpoint.report import gather_runs, write, write_comparison
+
+from .variants import COLLAPSE, changed, variant, with_doctor
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -17,11 +19,29 @@ def pages(tmp_path_factory: pytest.TempPathFactory, make_run) -> dict[str, Path]
     made = make_run(root / "full")
     plain = make_run(root / "unlabelled", labels=False)
     make_run(root / "curves", scores=False, embeddings=False)
+    with_doctor(variant(root / "full", root / "ill", wrong=18, temperature=0.07), COLLAPSE)
+    make_run(root / "many")
+    changed(root / "many", "scores.json", hundred_classes)
+    together = gather_runs([root / "full", root / "ill", variant(root / "full", root / "like", wrong=2)])
+    mixed = gather_runs([root / "full", root / "unlabelled", root / "curves"])
     return {
         "full": write(root / "full", images=made["images"], views=made["views"]),
+        "ill": write(root / "ill", images=made["images"], views=made["views"]),
+        "many": write(root / "many", images=made["images"], views=made["views"]),
+        "compare": write_comparison(together, root / "compare.html", images={0: made["images"]}),
+        "mixed": write_comparison(mixed, root / "mixed.html", images={0: made["images"]}),
         "unlabelled": write(root / "unlabelled", images=plain["images"], views=None),
         "curves": write(root / "curves", images=None, views=None),
     }
+
+
+def hundred_classes(scores: dict[str, Any]) -> None:
+    """Names of a hundred classes, and their matrix: 7 of 10 right, 3 taken for the next."""
+    n = 100
+    scores["classes"] = [f"a class with a long name {i}" for i in range(n)]
+    scores["details"]["learned"]["confusion"] = [
+        [7 if j == i else 3 if j == (i + 1) % n else 0 for j in range(n)] for i in range(n)
+    ]
 
 
 class Opened:
@@ -39,24 +59,24 @@ class Opened:
         self.page.on("request", lambda request: self.asked.append(request.url))
         self.page.goto(path.as_uri())
 
-    def at(self, i: int) -> tuple[float, float]:
-        """Where point i of the map is on the screen."""
+    def at(self, i: int, canvas: str = "atlas") -> tuple[float, float]:
+        """Where point i of a map is on the screen."""
         found = self.page.evaluate(
-            """i => {
-                const canvas = document.getElementById("atlas");
+            """([i, id]) => {
+                const canvas = document.getElementById(id);
                 canvas.scrollIntoView({ block: "center" });
                 const box = canvas.getBoundingClientRect();
                 const p = canvas.where(i);
                 return [box.x + p.x, box.y + p.y];
             }""",
-            i,
+            [i, canvas],
         )
         return found[0], found[1]
 
-    def ink(self) -> str:
-        """A fingerprint of what the map shows."""
+    def ink(self, canvas: str = "atlas") -> str:
+        """A fingerprint of what a map shows."""
         self.page.wait_for_timeout(60)
-        return self.page.evaluate("document.getElementById('atlas').toDataURL()")
+        return self.page.evaluate("id => document.getElementById(id).toDataURL()", canvas)
 
 
 @pytest.fixture
@@ -78,7 +98,7 @@ def show(browser: Any, pages: dict[str, Path]) -> Iterator[Any]:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
-@pytest.mark.parametrize("name", ["full", "unlabelled", "curves"])
+@pytest.mark.parametrize("name", ["full", "ill", "many", "unlabelled", "curves", "compare", "mixed"])
 def test_nothing_overflows(show: Any, name: str, width: int, scheme: str) -> None:
     page = show(name, width=width, scheme=scheme).page
     page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
@@ -103,7 +123,7 @@ def test_both_colour_schemes(show: Any) -> None:
 
 def test_hover_shows_the_image_of_that_point(show: Any) -> None:
     opened = show("full")
-    tip = opened.page.locator("#tip")
+    tip = opened.page.locator(".tip")
     assert not tip.is_visible()
     for i in (7, 200):
         opened.page.mouse.move(*opened.at(i))
@@ -112,7 +132,7 @@ def test_hover_shows_the_image_of_that_point(show: Any) -> None:
             "e => [getComputedStyle(e).backgroundImage, e.style.getPropertyValue('--c')]"
         )
         assert style[0].startswith('url("data:image/')
-        near = opened.page.evaluate("document.querySelector('#tip span:last-child').textContent")
+        near = opened.page.evaluate("document.querySelector('.tip span:last-child').textContent")
         at = opened.page.evaluate("i => { const p = document.getElementById('atlas').where(i); return [p.x, p.y]; }", i)
         shown = int(near.rsplit(" ", 1)[1])
         place = opened.page.evaluate(
@@ -128,17 +148,17 @@ def test_click_shows_the_neighbours_and_a_second_one_puts_them_away(show: Any) -
     page = opened.page
     before = opened.ink()
     page.mouse.click(*opened.at(7))
-    page.locator("#panel .near button").nth(7).wait_for()
-    chosen = int(page.locator("#panel .chosen p").last.inner_text().rsplit(" ", 1)[1])
+    page.locator(".panel .near button").nth(7).wait_for()
+    chosen = int(page.locator(".panel .chosen p").last.inner_text().rsplit(" ", 1)[1])
     data = page.evaluate("JSON.parse(document.getElementById('data-json').textContent).map")
-    titles = [b.get_attribute("title") for b in page.locator("#panel .near button").all()]
+    titles = [b.get_attribute("title") for b in page.locator(".panel .near button").all()]
     assert [int(t.split(",")[0].rsplit(" ", 1)[1]) for t in titles] == data["near"][chosen]
     page.mouse.move(5, 5)
     assert opened.ink() != before
-    page.locator("#panel .near button").first.click()
-    assert int(page.locator("#panel .chosen p").last.inner_text().rsplit(" ", 1)[1]) == data["near"][chosen][0]
+    page.locator(".panel .near button").first.click()
+    assert int(page.locator(".panel .chosen p").last.inner_text().rsplit(" ", 1)[1]) == data["near"][chosen][0]
     page.locator("#atlas").press("Escape")
-    assert page.locator("#panel .hint").is_visible()
+    assert page.locator(".panel .hint").is_visible()
     page.mouse.move(5, 5)
     assert opened.ink() == before
 
@@ -147,15 +167,15 @@ def test_colouring_by_cluster_redraws_map_and_legend(show: Any) -> None:
     opened = show("full")
     page = opened.page
     before = opened.ink()
-    assert page.locator("#legend li").count() == 10
+    assert page.locator(".legend li").count() == 10
     page.locator("text=cluster").first.click()
-    assert page.locator("#legend li").count() == 2
+    assert page.locator(".legend li").count() == 2
     assert opened.ink() != before
     page.locator("input[value=label] + span").click()
     assert opened.ink() == before
-    page.locator("#legend button").nth(3).click()
+    page.locator(".legend button").nth(3).click()
     assert opened.ink() != before
-    page.locator("#legend button").nth(3).click()
+    page.locator(".legend button").nth(3).click()
     assert opened.ink() == before
 
 
@@ -191,7 +211,7 @@ def test_wheel_drag_keys_and_buttons_move_the_map(show: Any) -> None:
     page.mouse.move(x + 30, y + 20, steps=4)
     page.mouse.up()
     assert opened.at(7) == pytest.approx((x + 30, y + 20), abs=2)
-    assert page.locator("#panel .hint").is_visible(), "a drag is no click"
+    assert page.locator(".panel .hint").is_visible(), "a drag is no click"
     page.locator("text=whole map").click()
     assert span() == pytest.approx(whole)
     page.locator("#atlas").press("+")
@@ -201,7 +221,7 @@ def test_wheel_drag_keys_and_buttons_move_the_map(show: Any) -> None:
 def test_touch_chooses_a_point(show: Any) -> None:
     opened = show("full", width=390, has_touch=True, is_mobile=True)
     opened.page.touchscreen.tap(*opened.at(7))
-    opened.page.locator("#panel .near button").nth(7).wait_for()
+    opened.page.locator(".panel .near button").nth(7).wait_for()
 
 
 def test_the_matrix_and_the_curves_tell_their_values(show: Any) -> None:
@@ -215,3 +235,93 @@ def test_the_matrix_and_the_curves_tell_their_values(show: Any) -> None:
     told = page.locator("#training .readout").first.inner_text()
     assert "epochs 60" in told
     assert "3.9" in told or "3.8" in told
+
+
+def test_neighbours_are_told_with_their_distance_in_the_embedding(show: Any) -> None:
+    opened = show("full")
+    page = opened.page
+    page.mouse.click(*opened.at(7))
+    page.locator(".panel .near button").nth(7).wait_for()
+    chosen = int(page.locator(".panel .chosen p").last.inner_text().rsplit(" ", 1)[1])
+    cosine = page.evaluate("JSON.parse(document.getElementById('data-json').textContent).map.cosine")[chosen]
+    told = [float(t) for t in page.locator(".panel .near .far").all_inner_texts()]
+    assert told == pytest.approx([1 - c / 1000 for c in cosine], abs=0.0051)
+    assert told == sorted(told)
+    assert page.locator(".panel .near .tile").count() == 8
+    assert "cosine distance" in page.locator(".panel .unit").inner_text()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_large_matrix_is_drawn_and_tells_its_values(show: Any, scheme: str) -> None:
+    page = show("many", scheme=scheme).page
+    heat = page.locator("#heat")
+    heat.scroll_into_view_if_needed()
+    box = heat.bounding_box()
+    for row, column, said in ((3, 3, "7 of 10 (70.0 %)"), (3, 4, "3 of 10 (30.0 %)"), (3, 9, "0 of 10 (0.0 %)")):
+        page.mouse.move(box["x"] + (column + 0.5) / 100 * box["width"], box["y"] + (row + 0.5) / 100 * box["height"])
+        told = page.locator("#cell").inner_text()
+        what = "recognised" if row == column else f"taken for a class with a long name {column}"
+        assert told == f"a class with a long name {row} {what}: {said}"
+    shades = page.evaluate(
+        """() => {
+            const heat = document.getElementById("heat"), edge = heat.width / 100;
+            const row = heat.getContext("2d").getImageData(0, 3.5 * edge, heat.width, 1).data;
+            return [3, 4, 9].map(j => row.slice(4 * Math.floor((j + 0.5) * edge)).slice(0, 4).join());
+        }"""
+    )
+    assert len(set(shades)) == 3
+
+
+def test_pointing_at_an_image_marks_it_on_the_other_maps(show: Any) -> None:
+    opened = show("compare")
+    page = opened.page
+    before = [opened.ink(f"atlas-{k}") for k in range(3)]
+    page.mouse.move(*opened.at(7, "atlas-0"))
+    page.locator(".map[data-run='0'] .tip .tile").wait_for()
+    assert [opened.ink(f"atlas-{k}") != before[k] for k in range(3)] == [True] * 3
+    assert page.locator(".tip:visible").count() == 1, "only the map under the pointer shows the image"
+    page.mouse.move(5, 5)
+    assert [opened.ink(f"atlas-{k}") for k in range(3)] == before
+
+
+def test_clicking_an_image_shows_whom_each_run_puts_beside_it(show: Any) -> None:
+    opened = show("compare")
+    page = opened.page
+    page.mouse.click(*opened.at(7, "atlas-1"))
+    page.locator(".map[data-run='0'] .panel .near button").nth(7).wait_for()
+    chosen = {p.inner_text() for p in page.locator(".panel .chosen p:last-child").all()}
+    assert len(chosen) == 1, "all maps show the same image"
+    assert page.locator(".panel .chosen").count() == 3
+    page.locator("#atlas-1").press("Escape")
+    assert page.locator(".panel .chosen").count() == 0
+
+
+def test_one_set_of_controls_moves_all_maps(show: Any) -> None:
+    opened = show("compare")
+    page = opened.page
+    before = [opened.ink(f"atlas-{k}") for k in range(3)]
+    page.locator("input[value=cluster] + span").click()
+    assert all(opened.ink(f"atlas-{k}") != before[k] for k in range(3))
+    page.locator("input[value=label] + span").click()
+    page.locator("[data-zoom='1.6']").click()
+    assert all(opened.ink(f"atlas-{k}") != before[k] for k in range(3))
+    page.locator("text=whole map").click()
+    assert [opened.ink(f"atlas-{k}") for k in range(3)] == before
+
+
+def test_runs_on_other_images_do_not_mark_one_another(show: Any) -> None:
+    opened = show("mixed")
+    before = opened.ink("atlas-1")
+    opened.page.mouse.move(*opened.at(7, "atlas-0"))
+    opened.page.locator(".map[data-run='0'] .tip .tile").wait_for()
+    assert opened.ink("atlas-1") == before
+
+
+def test_the_curves_of_a_comparison_tell_every_run(show: Any) -> None:
+    page = show("compare").page
+    chart = page.locator("#training svg.chart").first
+    chart.scroll_into_view_if_needed()
+    box = chart.bounding_box()
+    page.mouse.move(box["x"] + box["width"] * 0.6, box["y"] + box["height"] / 2)
+    told = page.locator("#training .readout").first.inner_text()
+    assert all(name in told for name in ("full", "ill", "like"))

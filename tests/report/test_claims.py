@@ -9,11 +9,14 @@ import pytest
 import torch
 
 from counterpoint.report import write
+from counterpoint.report.answers import Answer, answers
 from counterpoint.report.classes import judge
-from counterpoint.report.page import _best, _groups, _notes
+from counterpoint.report.numbers import figure, interval, is_count
+from counterpoint.report.page import _notes
+from counterpoint.report.rows import best, groups
 from counterpoint.report.run import Measure, read
 from counterpoint.report.verdict import comparable
-from counterpoint.report.words import Answer, answers, figure, interval, is_count, seconds, summary
+from counterpoint.report.words import seconds, summary
 
 MakeRun = Callable[..., dict[str, Any]]
 
@@ -66,21 +69,21 @@ def test_counts_have_no_decimals_and_tiny_intervals_are_not_zero() -> None:
     assert interval(tiny) == "−5.5 · 10⁻⁵ to −5.3 · 10⁻⁵"
 
 
-def test_a_collapsed_encoder_is_never_called_best() -> None:
+def test_a_collapsed_encoder_is_never_calledbest() -> None:
     found = {
         "learned": measure("class_alignment", 0.24, 0.01, better="lower", group="geometry"),
         "untrained": measure("class_alignment", 2e-5, 1e-6, better="lower", group="geometry"),
     }
     assert not comparable(found["learned"])
-    assert _best(found) == set()
+    assert best(found) == set()
     assert comparable(measure("d_prime", 0.5, 0.1, group="geometry"))
 
 
-def test_bold_is_whatever_cannot_be_told_from_the_best() -> None:
+def test_bold_is_whatever_cannot_be_told_from_thebest() -> None:
     near = {"learned": measure("knn_accuracy", 0.80, 0.02), "pixels": measure("knn_accuracy", 0.81, 0.02)}
-    assert _best(near) == {"learned", "pixels"}
-    assert _best({**near, "untrained": measure("knn_accuracy", 0.5, 0.02)}) == {"learned", "pixels"}
-    assert _best({"learned": near["learned"]}) == set()
+    assert best(near) == {"learned", "pixels"}
+    assert best({**near, "untrained": measure("knn_accuracy", 0.5, 0.02)}) == {"learned", "pixels"}
+    assert best({"learned": near["learned"]}) == set()
 
 
 def test_the_geometry_of_z_stands_apart_and_gets_no_verdict(tmp_path: Path, make_run: MakeRun) -> None:
@@ -92,11 +95,11 @@ def test_the_geometry_of_z_stands_apart_and_gets_no_verdict(tmp_path: Path, make
             scores["measures"][encoder].append({**row, "better": "lower", "group": "geometry", "note": "t = 2"})
 
     changed(tmp_path, "scores.json", add)
-    groups = {group["name"]: group for group in _groups(read(tmp_path))}
-    assert not groups["geometry"]["aside"]
-    assert groups["geometry of the projection z"]["aside"]
+    found = {group["name"]: group for group in groups(read(tmp_path))}
+    assert not found["geometry"]["aside"]
+    assert found["geometry of the projection z"]["aside"]
     for name in ("geometry", "geometry of the projection z"):
-        for row in groups[name]["rows"]:
+        for row in found[name]["rows"]:
             assert row["verdict"] == ""
             assert not any(cell["best"] for cell in row["cells"].values())
 
@@ -265,3 +268,49 @@ def test_many_large_images_stay_under_eight_megabytes(tmp_path: Path, make_run: 
     noise = torch.randint(0, 256, (60, 3, 160, 160), dtype=torch.uint8)  # the hardest to compress
     path = write(tmp_path, images=noise.repeat(50, 1, 1, 1), views=noise[:54].unflatten(0, (6, 9)))
     assert path.stat().st_size < 8_000_000
+
+
+@pytest.mark.slow
+def test_ten_thousand_large_photos_of_a_hundred_classes_are_sampled_and_the_page_says_so(
+    tmp_path: Path, make_run: MakeRun
+) -> None:
+    make_run(tmp_path, embeddings=False)
+    n, classes = 10_000, 100
+    torch.manual_seed(0)
+
+    def many(scores: dict[str, Any]) -> None:
+        plane = torch.rand(2, n)
+        labels = [i % classes for i in range(n)]
+        scores["classes"] = [f"class {i}" for i in range(classes)]
+        scores["details"]["learned"] |= {
+            "confusion": torch.randint(0, 3, (classes, classes)).tolist(),
+            "predicted": {"sample": list(range(n)), "label": labels, "prediction": labels[1:] + labels[:1]},
+            "map": {"method": "t-SNE", "sample": list(range(n)), "x": plane[0].tolist(), "y": plane[1].tolist(),
+                    "label": labels, "cluster": labels},
+        }  # fmt: skip
+
+    changed(tmp_path, "scores.json", many)
+    noise = torch.randint(0, 256, (54, 3, 224, 224), dtype=torch.uint8)  # the hardest to compress
+    path = write(tmp_path, images=noise[:1].expand(n, -1, -1, -1), views=noise.unflatten(0, (6, 9)))
+    assert path.stat().st_size < 8_000_000
+    text = " ".join(path.read_text().split())
+    assert "It is a sample: 3,000 of 10,000 images." in text
+    assert "Images are shown at 48 × 48 of their 224 × 224 pixels." in text
+    assert "Shown smaller than the 224 × 224 pixels that it sees." in text
+
+
+def test_an_easy_test_set_is_not_blamed_on_the_views(tmp_path: Path, make_run: MakeRun) -> None:
+    make_run(tmp_path)
+    ended(tmp_path, {"event": "end", "step": 360, "epoch": 60.0, "seconds": 41.7, "reason": "finished"})
+
+    def perfect(scores: dict[str, Any]) -> None:
+        for encoder in ("learned", "pixels"):
+            for m in scores["measures"][encoder]:
+                if m["group"] == "classification":
+                    m["value"] = m["low"] = m["high"] = 1.0
+
+    changed(tmp_path, "scores.json", perfect)
+    told = said(tmp_path, "What to try")
+    assert told is not None
+    assert "harder test" in f"{told.short} {told.detail}"
+    assert "uestion the views" not in f"{told.short} {told.detail}"

@@ -131,20 +131,63 @@ def test_few_images(tmp_path: Path, make_run) -> None:
     assert json.loads(page.data)["map"]["tile"][:5] == [0, 1, 2, -1, -1]
 
 
-def test_many_classes_get_no_matrix(tmp_path: Path, make_run) -> None:
+def test_a_page_without_its_data_set_or_in_another_folder(tmp_path: Path, make_run, capfd) -> None:
+    from counterpoint import app
+
+    make_run(tmp_path / "run")
+    recipe = json.loads((tmp_path / "run" / "recipe.json").read_text())
+    gone = str(tmp_path / "gone")
+    recipe["source"] = {"part": "counterpoint.sources:Cifar", "name": "cifar10", "root": gone}
+    (tmp_path / "run" / "recipe.json").write_text(json.dumps(recipe))
+    (tmp_path / "run").rename(tmp_path / "moved")
+    page = parsed(app.write_report(tmp_path / "moved"))
+    assert f"not at hand when this page was written: the folder {gone} of" in page.text
+    assert gone in capfd.readouterr().err
+    assert json.loads(page.data)["sheet"] is None
+    assert "map" in page.ids
+
+
+def test_every_score_is_explained(tmp_path: Path, make_run) -> None:
+    make_run(tmp_path)
+    page = parsed(write(tmp_path))
+    assert "What each score means" in page.text
+    assert "Share of test images whose most similar other test image is of their class." in page.text
+
+
+@pytest.mark.parametrize("n", [60, 500])
+def test_many_classes(tmp_path: Path, make_run, n: int) -> None:
+    """A matrix of more than 50 classes is a picture, one of more than 400 is not drawn."""
     make_run(tmp_path)
     scores = json.loads((tmp_path / "scores.json").read_text())
-    scores["classes"] = [f"class {i}" for i in range(60)]
-    scores["details"]["learned"]["confusion"] = [
-        [3 if i == j else int(j == i + 1) for j in range(60)] for i in range(60)
-    ]
+    scores["classes"] = [f"class {i}" for i in range(n)]
+    counts = [[3 if i == j else int(j == i + 1) for j in range(n)] for i in range(n)]
+    scores["details"]["learned"]["confusion"] = counts
     scores["details"]["learned"]["per_class"] = [
-        {"class": f"class {i}", "accuracy": 0.75, "low": 0.3, "high": 0.95, "n": 4} for i in range(60)
+        {"class": f"class {i}", "accuracy": 0.75, "low": 0.3, "high": 0.95, "n": 4} for i in range(n)
     ]
     (tmp_path / "scores.json").write_text(json.dumps(scores))
     page = parsed(write(tmp_path, images=None, views=None))
-    assert "With 60 classes the confusion matrix would not fit" in page.text
-    assert "All other classes (48)" in page.text
+    assert ("heat" in page.ids) == (n == 60)
+    assert json.loads(page.data)["matrix"] == (counts if n == 60 else None)
+    assert (f"With {n} classes the confusion matrix would not fit" in page.text) == (n == 500)
+    assert f"All other classes ({n - 12})" in page.text
+
+
+def test_files_that_were_left_out_are_counted_by_reason(tmp_path: Path, make_run) -> None:
+    make_run(tmp_path)
+    files = [{"name": f"{i}.jpg", "reason": f"truncated after {i * 1000:,} bytes"} for i in range(7)]
+    files += [{"name": "e.png", "reason": "empty file"}] * 2
+    (tmp_path / "skipped.json").write_text(json.dumps(files))
+    page = parsed(write(tmp_path))
+    assert "7 truncated after … bytes 2 empty file" in page.text
+    assert "9 files that could not be used" in page.text
+    assert "6.jpg truncated after 6,000 bytes" in page.text
+
+
+def test_images_that_are_not_at_hand_are_said_to_be(tmp_path: Path, make_run) -> None:
+    make_run(tmp_path)
+    page = parsed(write(tmp_path, absent="The images are not shown, as they were not at hand."))
+    assert "The images are not shown, as they were not at hand." in page.text
 
 
 def test_nothing_from_the_data_becomes_markup(tmp_path: Path, make_run) -> None:

@@ -9,7 +9,8 @@ from PIL import Image
 from torchvision.transforms.v2 import functional
 
 from counterpoint.errors import SourceError
-from counterpoint.sources.decode import check_skipped, decode, peek, to_array
+from counterpoint.sources.collect import check_skipped, decode
+from counterpoint.sources.decode import peek, to_array
 from counterpoint.types import Skipped
 
 

@@ -23,6 +23,7 @@ from counterpoint.views import (
     Greyscale,
     HFlip,
     Jigsaw,
+    Merged,
     Noise,
     Normalise,
     OneOf,
@@ -158,6 +159,28 @@ def test_a_jitter_of_one_kind_is_torchvisions():
         drawn = op.draw(images, Stream(6))
         theirs = (function(one, float(drawn.factor[i, position])) for i, one in enumerate(as_float(images)))
         close(op.apply(images, drawn), theirs, 1e-5)
+
+
+def test_jitter_on_a_device_is_jitter_on_a_cpu():
+    """Where the number of samples of a kind may not be asked for, all are computed and masked."""
+    images = as_float(photos(48))
+    op = ColourJitter(0.8, 0.8, 0.8, 0.2, p=0.8)
+    drawn = op.draw(images, Stream(5))
+    masked = op._everywhere(images.clone(), drawn, op._blends(drawn, True), op.alike(drawn), True)
+    torch.testing.assert_close(masked, op.apply(images, drawn), atol=1e-6, rtol=0)
+
+
+def test_colour_in_a_chain_leaves_float_images_as_they_were():
+    images = as_float(photos(8)).contiguous(memory_format=torch.channels_last)
+    before = images.clone()
+    for first in (HFlip(0.5), CentreCrop(20), Resize(20)):
+        chain = Chain((first, ColourJitter(0.8, 0.8, 0.8, 0.2), Greyscale(0.5)))
+        drawn = chain.draw(images, Stream(1))
+        expected = images
+        for op, own in zip(chain.ops, drawn, strict=True):
+            expected = op.apply(expected, own)
+        torch.testing.assert_close(chain.apply(images, drawn), expected, atol=1e-6, rtol=0)
+        assert torch.equal(images, before)
 
 
 def test_hue_of_greys_and_pure_colours_is_torchvisions():
@@ -401,6 +424,7 @@ ONE_OF_EACH = [
     Jigsaw(2, 2),
     OneOf((Greyscale(1.0), Solarize(p=1.0))),
     Chain((ResizedCrop(9), HFlip(), ColourJitter(0.4, 0.4), Rotate(), Elastic(1.0, 3.0))),
+    Merged((ResizedCrop(9), HFlip(), ColourJitter(0.4, 0.4, 0.4, 0.1), Greyscale())),
 ]
 
 

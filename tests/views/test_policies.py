@@ -117,7 +117,7 @@ def test_a_device_gives_the_views_of_the_cpu(name):
 
 def test_blocks_change_nothing():
     """A batch larger than a block of the cache equals its samples one at a time."""
-    from counterpoint.views import chain as module
+    from counterpoint.views import blocks as module
 
     policy = named("simclr-cifar", size=32, channels=3).policies[0]
     images = photos(40)
@@ -250,3 +250,12 @@ def test_a_contact_sheet_shows_originals_and_draws(name, side):
 def test_a_contact_sheet_of_nothing_is_a_sentence():
     with pytest.raises(ShapeError, match="at least one image"):
         contact_sheet(photos(0), named("none", size=32, channels=3), Stream(0))
+
+
+def test_autocast_does_not_round_the_views():
+    images = torch.randint(0, 256, (8, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    views = named("simclr-cifar", size=32, channels=3)
+    plain = views(images, Stream(0))
+    with torch.autocast("cpu", torch.bfloat16):
+        cast = views(images, Stream(0))
+    assert all((a == b).all() and b.dtype == torch.float32 for a, b in zip(plain, cast, strict=True))

@@ -1,7 +1,21 @@
 """What the command line and `import counterpoint` do: sources, recipes, engine, evaluation and report, joined."""
 
 from counterpoint.app.assess import embed, evaluate, show_table, write_report
+from counterpoint.app.compare import compare, show_comparison
 from counterpoint.app.describe import describe
+from counterpoint.app.doctor import Checkup, doctor, show_checkup
 from counterpoint.app.train import train
 
-__all__ = ["describe", "embed", "evaluate", "show_table", "train", "write_report"]
+__all__ = [
+    "Checkup",
+    "compare",
+    "describe",
+    "doctor",
+    "embed",
+    "evaluate",
+    "show_checkup",
+    "show_comparison",
+    "show_table",
+    "train",
+    "write_report",
+]

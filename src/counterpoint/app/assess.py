@@ -30,7 +30,9 @@ def _opened(run: Run | str | Path) -> Run:
 
 
 def _dataset(run: Run) -> Dataset:
-    return cast(Source, part_from_json(run.recipe()["source"])).load()
+    stored = run.recipe()
+    with sources.storing(sources.Storage(**stored.get("storage", {}))):
+        return cast(Source, part_from_json(stored["source"])).load()
 
 
 def _fresh(recipe: Recipe, facts: Facts, seed: int) -> Model:
@@ -129,11 +131,16 @@ def _pairs(model: Model, recipe: Recipe, dataset: Dataset, seed: int) -> tuple[E
 
 
 def write_report(run: Run | str | Path, *, dataset: Dataset | None = None, recipe: Recipe | None = None) -> Path:
-    """The run's page."""
+    """The run's page; without images where its data set is not at hand."""
     run = _opened(run)
     stored = run.recipe()
+    try:
+        dataset = dataset or _dataset(run)
+    except SourceError as error:
+        absent = f"The images themselves are not shown, as they were not at hand when this page was written: {error}."
+        print(f"  the page shows no images: {error}", file=sys.stderr)
+        return report.write(run.folder, absent=absent)
     recipe = recipe or cast(Recipe, part_from_json(stored["parts"]))
-    dataset = dataset or _dataset(run)
     return report.write(run.folder, images=dataset.test.images, views=_strip(recipe, dataset, int(stored["seed"])))
 
 

@@ -6,24 +6,24 @@ from dataclasses import replace
 from typing import cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from counterpoint.app.asked import Asked
 from counterpoint.distributed import Comm
-from counterpoint.engine import Machine, Numerics, batches, compare, duration, measured
+from counterpoint.engine import Machine, Numerics, batches, chunked, compare, duration, measured
 from counterpoint.model import Model
 from counterpoint.random import Streams
 from counterpoint.recipe import Recipe
 from counterpoint.schedules import resolve
-from counterpoint.types import Clock, Context, Dataset, Split
+from counterpoint.types import Clock, Context, Dataset, Images, Split
 
 __all__ = ["decide_numerics", "estimate", "time_to_train"]
 
 
 def _trial(
-    recipe: Recipe, split: Split, seed: int, machine: Machine, most: int
+    recipe: Recipe, split: Split, seed: int, machine: Machine, most: int, micro_batch: int | None = None
 ) -> Callable[[nn.Module, Numerics], None]:
-    """One training step on real images, for measuring; at most so many images."""
+    """Forward and backward of a step on real images, for measuring; at most so many images."""
     share = min(most, recipe.batch_size)
     small = replace(recipe, batch_size=share)
     clock = Clock(0, 1, 1)
@@ -32,37 +32,66 @@ def _trial(
 
     def work(model: nn.Module, numerics: Numerics) -> None:
         model.train()
-        with numerics.autocast(machine.device):
-            loss, _, _ = compare(
-                resolve(small, clock), cast(Model, model), batch, Context(clock, Comm.alone(), streams)
-            )
-        loss.total.backward()
+        now, context = resolve(small, clock), Context(clock, Comm.alone(), streams)
+        if micro_batch is not None and micro_batch < share:
+            chunked(now, cast(Model, model), batch, context, numerics, micro_batch)
+        else:
+            with numerics.autocast(machine.device):
+                found = compare(now, cast(Model, model), batch, context)
+            found.loss.total.backward()
         model.zero_grad(set_to_none=True)
 
     return work
 
 
-def estimate(recipe: Recipe, model: Model, learned: Split, machine: Machine, numerics: Numerics, seed: int) -> str:
+class _Held:
+    """Counts the bytes that autograd keeps at a time."""
+
+    def __init__(self) -> None:
+        self.now = self.most = 0
+
+    def keep(self, tensor: Tensor) -> "_Kept":
+        self.now += tensor.nbytes
+        self.most = max(self.most, self.now)
+        return _Kept(tensor, self)
+
+
+class _Kept:
+    def __init__(self, tensor: Tensor, held: _Held) -> None:
+        self.tensor, self.held = tensor, held
+
+    def __del__(self) -> None:
+        self.held.now -= self.tensor.nbytes
+
+
+def estimate(
+    recipe: Recipe,
+    model: Model,
+    learned: Split,
+    machine: Machine,
+    numerics: Numerics,
+    seed: int,
+    micro_batch: int | None = None,
+) -> str:
     """Memory and time of a step on one rank, measured on real images; negatives of other ranks are not counted."""
-    work = _trial(recipe, learned, seed, machine, recipe.batch_size // machine.comm.world)
-    kept = 0
+    work = _trial(recipe, learned, seed, machine, recipe.batch_size // machine.comm.world, micro_batch)
+    held = _Held()
 
-    def pack(tensor: torch.Tensor) -> torch.Tensor:
-        nonlocal kept
-        kept += tensor.nbytes
-        return tensor
+    def unpack(kept: _Kept) -> Tensor:
+        return kept.tensor
 
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t):
+    with torch.autograd.graph.saved_tensors_hooks(held.keep, unpack):
         work(model, numerics)
     began = time.perf_counter()
     work(model, numerics)
     seconds = time.perf_counter() - began
     weights = sum(p.nbytes for p in model.parameters())
     steps = len(learned) // recipe.batch_size * recipe.epochs
+    where = learned.images.where if isinstance(learned.images, Images) else "in memory"
     return (
-        f"  memory   about {(kept + 4 * weights) / 2**20:,.0f} MiB for a step (activations {kept / 2**20:,.0f}, "
-        f"weights with gradients and optimizer {4 * weights / 2**20:,.0f}), "
-        f"and {learned.images.nbytes / 2**20:,.0f} MiB of images\n"
+        f"  memory   about {(held.most + 4 * weights) / 2**20:,.0f} MiB for a step (activations "
+        f"{held.most / 2**20:,.0f}, weights with gradients and optimizer {4 * weights / 2**20:,.0f}), "
+        f"and {learned.images.nbytes / 2**20:,.0f} MiB of images, {where}\n"
         f"  time     about {duration(steps * seconds)} for {steps:,} steps of {seconds:.3f} s, before evaluation"
     )
 

@@ -36,6 +36,7 @@ from counterpoint.engine import (
     fit,
     launch,
     newest,
+    normalises_over_rows,
     restore,
     steps_per_epoch,
 )
@@ -83,8 +84,24 @@ def _kept(warm_from: str | None) -> str | None:
     return warm_from if warm_from is None or warm_from.startswith("timm:") else str(Path(warm_from).absolute())
 
 
-def _loaded(source: Source, machine: Machine) -> Dataset:
+def _loaded(source: Source, machine: Machine, storage: sources.Storage) -> Dataset:
     """The data; with many ranks the leading one loads first, so that one downloads and one complains."""
+    with sources.storing(storage):
+        return _in_turn(source, machine)
+
+
+def _storage(memory: int | str | None, cache: str | Path | None, stored: dict[str, Any] | None) -> dict[str, Any]:
+    """Where pixels lie: as asked for now, else as before; it is stored for evaluation and page, and never compared."""
+    before: dict[str, Any] = (stored or {}).get("storage", {"memory": None, "cache": "auto"})
+    amount = sources.bytes_of(memory) if isinstance(memory, str) else memory
+    place = cache if cache in (None, "auto", "none") else Path(cache).expanduser().absolute()
+    return {
+        "memory": before["memory"] if amount is None else amount,
+        "cache": before["cache"] if place is None else str(place),
+    }
+
+
+def _in_turn(source: Source, machine: Machine) -> Dataset:
     if machine.comm.world == 1:
         return source.load()
     dataset: Dataset | None = None
@@ -140,6 +157,28 @@ def _describe(recipe: Recipe, dataset: Dataset, model: Model, learned: Split, ma
     )
 
 
+def _chunks(recipe: Recipe, model: Model, machine: Machine, most: int) -> str:
+    """What changes, and what does not, where a batch is encoded in chunks.
+
+    Raises:
+        RecipeError: a chunk of no image.
+    """
+    if most < 1:
+        raise RecipeError(f"micro_batch is {most}, but a chunk holds at least 1 image")
+    share = recipe.batch_size // machine.comm.world
+    if most >= share:
+        return f"  chunks   one: the {share} images of a batch are no more than the {most} that were allowed"
+    told = f"  chunks   {-(-share // most)} of at most {most} images, with the loss and the gradient of all {share}"
+    norms = normalises_over_rows(model)
+    if not norms:
+        return told
+    layers = "1 BatchNorm layer takes its" if norms == 1 else f"{norms} BatchNorm layers take their"
+    return (
+        f"{told}\n  note     {layers} mean and deviation from a chunk, not from the batch: the loss differs by that, "
+        "and running statistics move once a chunk"
+    )
+
+
 def train(
     recipe: str | Recipe | None = None,
     *,
@@ -151,6 +190,8 @@ def train(
     test_share: float | None = None,
     bad_share: float | None = None,
     download: bool = False,
+    memory: int | str | None = None,
+    cache: str | Path | None = None,
     encoder: str | Encoder | None = None,
     out: str | Path | None = None,
     seed: int | None = None,
@@ -172,6 +213,7 @@ def train(
     num_nodes: int | None = None,
     precision: str | None = None,
     channels_last: str | None = None,
+    micro_batch: int | None = None,
     command: str | None = None,
     quiet: bool = False,
     **more: Any,
@@ -188,6 +230,9 @@ def train(
         test_share: of a split that is made, in [0, 1).
         bad_share: of files that cannot be used, above which the run stops.
         download: fetch a public data set that is missing.
+        memory: budget of each process for decoded images, in bytes or as `4GiB`; None: half of what is available.
+        cache: where images beyond it go: `auto`, the user's cache folder; `none`, nowhere: they are decoded for each
+            batch; or a folder, where every set is kept.
         encoder: a name, an import path, or an Encoder; None: what suits the source.
         out: a new folder for the run; None: runs/RECIPE-SOURCE.
         seed: of every random draw.
@@ -209,6 +254,7 @@ def train(
         num_nodes: machines.
         precision: `auto` (measured), `32-true` or `bf16-mixed`.
         channels_last: `auto` (measured), `yes` or `no`.
+        micro_batch: images that a rank encodes at a time, where a batch's activations do not fit; None: all.
         command: what to type to have this run again, for the record.
         quiet: say nothing.
         more: dials by keyword: `train("simclr", epochs=20, temperature=0.2)`.
@@ -270,13 +316,18 @@ def train(
             evaluate_every=evaluate_every,
             engine__precision=exact,
             engine__channels_last=layout,
+            engine__micro_batch=micro_batch,
         )
         asked = replace(asked, stored=stored)
         precision = channels_last = None
+        micro_batch = stored["engine"].get("micro_batch")
 
     machine = launch(accelerator or "auto", devices or 1, num_nodes or 1)
     quiet = quiet or not machine.leads
-    dataset = _loaded(asked.source, machine)
+    kept = _storage(memory, cache, stored)
+    budget = sources.Storage(**kept).budget // (devices or 1)
+    storage = sources.Storage(budget, kept["cache"], dry_run, lambda line: _say(line, quiet))
+    dataset = _loaded(asked.source, machine, storage)
     streams = Streams(asked.seed)
     if evaluate_every is None:
         evaluate_every = int((stored or {}).get("evaluate_every", 0))
@@ -301,8 +352,10 @@ def train(
     _say(_describe(composed, dataset, model, learned, machine), quiet)
     numerics, timings = decide_numerics(composed, model, learned, asked, machine, precision, channels_last)
     numerics.arrange(model)
+    if micro_batch is not None:
+        _say(_chunks(composed, model, machine, micro_batch), quiet)
     if dry_run:
-        _say(estimate(composed, model, learned, machine, numerics, asked.seed), quiet)
+        _say(estimate(composed, model, learned, machine, numerics, asked.seed, micro_batch), quiet)
         return None
     # After measuring: a rank that stops a slow trial early must not leave the others waiting for its statistics.
     model = machine.comm.synchronised(model)
@@ -336,6 +389,7 @@ def train(
                 "seed": asked.seed,
                 "command": command or _python_command(composed.name, dataset.name),
                 "source": part_to_json(asked.source),
+                "storage": kept,
                 "encoder": asked.encoder,
                 "from": _kept(warm_from),
                 "dials": part_to_json(dict(composed.dials)),
@@ -356,6 +410,7 @@ def train(
                 "engine": {
                     "precision": numerics.precision,
                     "channels_last": numerics.channels_last,
+                    "micro_batch": micro_batch,
                     "measured_seconds": timings,
                     "device": str(machine.device),
                     "ranks": machine.comm.world,
@@ -373,6 +428,7 @@ def train(
         checkpoint_every=checkpoint_every or 1,
         keep=keep or 2,
         evaluate_every=evaluate_every,
+        micro_batch=micro_batch,
         max_seconds=time_to_train(max_time, began, dataset, composed, evaluate),
         tensorboard=tensorboard,
         quiet=quiet,
@@ -441,7 +497,7 @@ def _with_unlabelled(labelled: Split, dataset: Dataset) -> Split:
         return labelled
     more = dataset.unlabelled
     labels = None if labelled.labels is None else torch.cat([labelled.labels, torch.full((len(more),), -1)])
-    return Split(torch.cat([labelled.images, more.images]), labels)
+    return Split(sources.joined(labelled.images, more.images), labels)
 
 
 def _python_command(recipe: str, source: str) -> str:

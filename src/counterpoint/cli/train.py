@@ -156,6 +156,16 @@ DATA, RUN, CHECK, MACHINE = "Data", "Run", "Evaluation and checkpoints", "Machin
 @click.option(
     "--bad-share", cls=Option, section=DATA, type=float, help="Stop where more files are unusable.  [default: 0.1]"
 )
+@click.option(
+    "--memory", cls=Option, section=DATA, metavar="4GiB", help="For decoded images.  [default: half of what is free]"
+)
+@click.option(
+    "--cache",
+    cls=Option,
+    section=DATA,
+    metavar="auto|none|DIR",
+    help="Images beyond it go to the user's cache folder; none: are decoded for each batch; or keep all in DIR.",
+)
 @click.option("--download", cls=Option, section=DATA, is_flag=True, help="Fetch a public data set that is missing.")
 @click.option("--encoder", cls=Option, section=RUN, help="Name of the encoder, or module:Class.")
 @click.option(
@@ -225,6 +235,14 @@ DATA, RUN, CHECK, MACHINE = "Data", "Run", "Evaluation and checkpoints", "Machin
     section=MACHINE,
     type=click.Choice(["auto", "yes", "no"]),
     help="Memory layout; auto: measured on this machine and written into the recipe.",
+)
+@click.option(
+    "--micro-batch",
+    cls=Option,
+    section=MACHINE,
+    type=click.IntRange(min=1),
+    metavar="IMAGES",
+    help="Encode so many images at a time, with the gradient of the whole batch: where it does not fit in memory.",
 )
 @click.pass_context
 def train(ctx: click.Context, /, recipe: str | None, settings: tuple[tuple[str, str], ...], **flags: Any) -> None:

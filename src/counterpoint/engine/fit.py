@@ -3,9 +3,9 @@
 import math
 import signal
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any, Literal
 
@@ -14,18 +14,20 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from counterpoint.engine import checkpoint as checkpoints
+from counterpoint.engine.chunked import chunked
+from counterpoint.engine.health import Moved, Watch, read
 from counterpoint.engine.machine import Machine, Numerics
 from counterpoint.engine.progress import Progress
 from counterpoint.engine.step import compare
-from counterpoint.errors import DivergenceError, MissingExtra, RecipeError
+from counterpoint.errors import DivergenceError, MissingExtra, NoPositives, RecipeError
 from counterpoint.model import Model
 from counterpoint.random import Streams
 from counterpoint.recipe import Recipe
 from counterpoint.run import Run
 from counterpoint.schedules import resolve
-from counterpoint.types import Batch, Clock, Context, Split
+from counterpoint.types import Batch, Clock, Context, Images, Split
 
-__all__ = ["Outcome", "Plan", "batches", "fit", "steps_per_epoch", "train_step"]
+__all__ = ["Outcome", "Plan", "Stepped", "batches", "fit", "steps_per_epoch", "train_step"]
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ class Plan:
         keep: checkpoints kept.
         evaluate_every: epochs between calls of the monitor; 0: never.
         log_every: steps between lines of log.jsonl.
+        micro_batch: images that a rank encodes at a time; None: its whole share of a batch.
         max_seconds: stop in time for this much wall clock; None: no limit.
         tensorboard: write curves for TensorBoard too.
         quiet: say nothing.
@@ -48,6 +51,7 @@ class Plan:
     keep: int = 2
     evaluate_every: int = 0
     log_every: int = 10
+    micro_batch: int | None = None
     max_seconds: float | None = None
     tensorboard: bool = False
     quiet: bool = False
@@ -60,6 +64,19 @@ class Outcome:
     step: int
     seconds: float
     reason: Literal["finished", "interrupted", "max-time"]
+
+
+@dataclass(frozen=True, eq=False)
+class Stepped:
+    """What a step answers.
+
+    Args:
+        values: the loss and its terms, of this rank; their mean over ranks is the joined batch's.
+        health: readings of this rank, where they were asked for.
+    """
+
+    values: Mapping[str, Tensor]
+    health: Mapping[str, float] = field(default_factory=dict[str, float])
 
 
 def steps_per_epoch(recipe: Recipe, images: int, world: int = 1) -> int:
@@ -91,6 +108,8 @@ def batches(split: Split, recipe: Recipe, streams: Streams, clock: Clock, device
         position = step * recipe.batch_size + streams.rank * share + torch.arange(share)
         sample = order[position]
         images = split.images[sample.to(split.images.device)]
+        if isinstance(split.images, Images) and step + 1 < clock.steps_per_epoch:
+            split.images.prefetch(order[position + recipe.batch_size])  # read while this step computes
         label = torch.full((share,), -1) if split.labels is None else split.labels[sample]
         yield Batch(
             images.to(device, non_blocking=True),
@@ -107,24 +126,51 @@ def train_step(
     batch: Batch,
     context: Context,
     numerics: Numerics,
-) -> dict[str, Tensor]:
-    """Forward, backward, update, with the moments of the states between; the loss and its terms, over all ranks."""
+    micro_batch: int | None = None,
+    examine: bool = False,
+) -> Stepped:
+    """Forward, backward, update, with the moments of the states between.
+
+    Args:
+        recipe: its schedules are resolved here.
+        model: in training mode.
+        optimizer: of the model's parameters.
+        batch: this rank's share of the global batch.
+        context: where the run stands.
+        numerics: precision.
+        micro_batch: images that a rank encodes at a time (see `chunked`); None: all at once.
+        examine: take readings; training goes on to the bit as it would without.
+
+    Raises:
+        NoPositives: no anchor of the batch has one.
+    """
     comm = context.comm
     recipe = resolve(recipe, context.clock)
     for state in model.states():
         state.before_forward(model, context)
     optimizer.zero_grad(set_to_none=True)
-    with numerics.autocast(batch.images.device):
-        loss, online, keys = compare(recipe, model, batch, context)
-    weighted = comm.weight(loss)
-    weighted.backward()
+    if micro_batch is not None and micro_batch < len(batch.images):
+        found, weighted = chunked(recipe, model, batch, context, numerics, micro_batch)
+    else:
+        with numerics.autocast(batch.images.device):
+            found = compare(recipe, model, batch, context)
+        weighted = comm.weight(found.loss)
+        weighted.backward()
     comm.average_gradients(model.parameters())
     for state in model.states():
         state.after_backward(model, context)
+    health: dict[str, float] = {}
+    before = None
+    if examine:
+        temperature = getattr(recipe.objective, "temperature", 1.0)
+        health = read(found.online, found.matches, recipe.objective, temperature)
+        before = Moved.before(optimizer)
     optimizer.step()
+    if before is not None:
+        health |= before.after()
     for state in model.states():
-        state.after_step(model, context, online.detached(), keys.detached())
-    return {"loss": weighted.detach(), **{k: v.detach() for k, v in loss.terms.items()}}
+        state.after_step(model, context, found.online.detached(), found.keys.detached())
+    return Stepped({"loss": weighted.detach(), **{k: v.detach() for k, v in found.loss.terms.items()}}, health)
 
 
 @contextmanager
@@ -149,14 +195,16 @@ def _patient() -> Generator[Callable[[], bool]]:
             signal.signal(number, handler)
 
 
-def _diverged(run: Run, step: int, numerics: Numerics, leads: bool) -> DivergenceError:
-    if leads:
-        run.log("end", step=step, reason="diverged")
+def _diverged(run: Run, step: int, numerics: Numerics, watch: Watch | None) -> DivergenceError:
+    findings = watch.log("end", step=step, reason="diverged") if watch else ()
     last = checkpoints.newest(run.checkpoints)
     good = f"the checkpoint of step {last.step} stands" if last else "no checkpoint had been written yet"
     advice = "a lower learning rate, a higher temperature or gradient clipping (--set optim.clip_norm=1)"
     if numerics.precision != "32-true":
         advice += ", or --precision 32-true"
+    exploded = [finding for finding in findings if finding.name == "exploding-updates" and finding.flags]
+    if exploded:
+        advice = f"{exploded[0].flags} against exploding updates, or {advice}"
     return DivergenceError(f"the loss is not a finite number at step {step}; {good}; try {advice}")
 
 
@@ -197,6 +245,7 @@ def fit(
 
     Raises:
         RecipeError: fewer images than a batch, or a batch that the ranks cannot share.
+        NoPositives: no anchor of a batch has one.
         DivergenceError: the loss is not a finite number; the last good checkpoint stands.
     """
     comm, device = machine.comm, machine.device
@@ -210,11 +259,16 @@ def fit(
     step, saved, reason = start, start, "finished"
     check = 1 if device.type == "cpu" else plan.log_every
 
+    progress = Progress(
+        total, start=start, epochs=recipe.epochs, batch=recipe.batch_size, silent=plan.quiet or not machine.leads
+    )
+    watch = Watch(run, progress.say) if machine.leads else None
+
     def save() -> None:
         nonlocal saved
         # A finite loss may have had a gradient that is none: what stands must be good to go on from.
         if not all(bool(t.isfinite().all()) for t in model.state_dict().values() if t.is_floating_point()):
-            raise _diverged(run, step, numerics, machine.leads)
+            raise _diverged(run, step, numerics, watch)
         checkpoints.save(
             run.checkpoints,
             step=step,
@@ -229,34 +283,44 @@ def fit(
     if not start:
         save()
     model.train()
-    progress = Progress(
-        total, start=start, epochs=recipe.epochs, batch=recipe.batch_size, silent=plan.quiet or not machine.leads
-    )
     with _patient() as asked, progress:
         since, mark = step, time.perf_counter()
         while step < total and reason == "finished":
             for batch in batches(split, recipe, streams, Clock(step, total, per_epoch), device):
                 clock = Clock(step, total, per_epoch)
                 recipe.optim.set_lr(optimizer, clock)
-                values = train_step(recipe, model, optimizer, batch, Context(clock, comm, streams), numerics)
+                context = Context(clock, comm, streams)
+                logs = (step + 1) % plan.log_every == 0 or step + 1 == total
+                examine = logs and machine.leads
+                try:
+                    done = train_step(
+                        recipe, model, optimizer, batch, context, numerics, plan.micro_batch, examine=examine
+                    )
+                except NoPositives:
+                    if watch:
+                        watch.log("end", step=step + 1, reason="no-positives")
+                    raise
                 step += 1
-                epoch_ends, logs = step % per_epoch == 0, step % plan.log_every == 0 or step == total
+                epoch_ends = step % per_epoch == 0
                 if step % check == 0 or logs or epoch_ends:
-                    sums = comm.sum(torch.stack([v.double() for v in values.values()])).tolist()
-                    mean = {name: total / comm.world for name, total in zip(values, sums, strict=True)}
+                    sums = comm.sum(torch.stack([v.double() for v in done.values.values()])).tolist()
+                    mean = {name: total / comm.world for name, total in zip(done.values, sums, strict=True)}
                     if not math.isfinite(mean["loss"]):
-                        raise _diverged(run, step, numerics, machine.leads)
+                        raise _diverged(run, step, numerics, watch)
                     if machine.leads:
                         progress.step(step, step / per_epoch, mean["loss"])
-                    if logs and machine.leads:
+                    if logs and watch:
                         now = time.perf_counter()
                         rate = (step - since) * recipe.batch_size / (now - mark)
                         since, mark = step, now
                         loss = mean.pop("loss")
                         line = {"step": step, "epoch": step / per_epoch, "loss": loss, "lr": recipe.optim.rate(clock)}
-                        run.log("step", **line, images_per_second=round(rate, 1), terms=mean)
+                        watch.log(
+                            "step", **line, images_per_second=round(rate, 1), terms=mean, health=dict(done.health)
+                        )
                         if writer is not None:
-                            for name, value in {**line, "images_per_second": rate, **mean}.items():
+                            health = {f"health/{name}": value for name, value in done.health.items()}
+                            for name, value in {**line, "images_per_second": rate, **mean, **health}.items():
                                 writer.add_scalar(name, value, step)
                 if epoch_ends and monitor and plan.evaluate_every and (step // per_epoch) % plan.evaluate_every == 0:
                     if machine.leads:
@@ -283,6 +347,8 @@ def fit(
     seconds = time.perf_counter() - began
     if writer is not None:
         writer.close()
-    if machine.leads:
-        run.log("end", step=step, epoch=step / per_epoch, seconds=round(seconds, 3), reason=reason)
+    if watch:
+        held = watch.log("end", step=step, epoch=step / per_epoch, seconds=round(seconds, 3), reason=reason)
+        for finding in held:
+            progress.say(f"doctor: at the end there is still {finding.title.lower()}, since step {finding.since:,}")
     return Outcome(step, seconds, reason)

@@ -1,15 +1,33 @@
 """One step, on one screen: draw, encode, compare."""
 
+from dataclasses import dataclass
+
 from counterpoint.model import Model
 from counterpoint.random import forked
 from counterpoint.recipe import Recipe
-from counterpoint.types import Batch, Context, Encoded, Loss, Rows
+from counterpoint.types import Batch, Context, Encoded, Loss, Match, Rows
 
-__all__ = ["compare"]
+__all__ = ["Compared", "compare"]
 
 
-def compare(recipe: Recipe, model: Model, batch: Batch, context: Context) -> tuple[Loss, Encoded, Encoded]:
-    """A rank's loss of a batch, with the encoded anchors and keys.
+@dataclass(frozen=True, eq=False)
+class Compared:
+    """What a step made of a batch.
+
+    Args:
+        loss: of this rank.
+        online, keys: the encoded anchors, and what they were compared with.
+        matches: the comparisons.
+    """
+
+    loss: Loss
+    online: Encoded
+    keys: Encoded
+    matches: list[Match]
+
+
+def compare(recipe: Recipe, model: Model, batch: Batch, context: Context) -> Compared:
+    """A rank's loss of a batch, with all that it came from.
 
     Args:
         recipe: with every schedule resolved at this step.
@@ -24,4 +42,4 @@ def compare(recipe: Recipe, model: Model, batch: Batch, context: Context) -> tup
         online = model(views, rows)
         keys = recipe.target.keys(model, model.target, views, online, context)
     matches = recipe.negatives.match(online, keys, recipe.pairing, recipe.score, model.negatives, context)
-    return recipe.objective(matches), online, keys
+    return Compared(recipe.objective(matches), online, keys, matches)

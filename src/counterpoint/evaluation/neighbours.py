@@ -14,6 +14,7 @@ __all__ = ["Weights", "knn_accuracy", "knn_predict"]
 Weights = Literal["softmax", "uniform"]
 
 
+@torch.no_grad()
 def _votes(
     train: Tensor, labels: Tensor, test: Tensor, k: int, temperature: float, weights: Weights, cells: int
 ) -> Float64[Tensor, "row class"]:
@@ -27,8 +28,12 @@ def _votes(
     train = unit(train)
     test = unit(test.to(train.dtype))
     votes = torch.zeros(len(test), int(labels.max()) + 1, dtype=torch.float64, device=test.device)
-    for part in blocks(len(test), len(train), cells):
-        similarity, index = (test[part] @ train.T).topk(k, dim=1)
+    parts = list(blocks(len(test), len(train), cells))
+    # One block of memory for all: fresh pages for each cost as much as the search in it.
+    tile = test.new_empty(max((part.stop - part.start for part in parts), default=0), len(train))
+    for part in parts:
+        similarities = torch.mm(test[part], train.T, out=tile[: part.stop - part.start])
+        similarity, index = similarities.topk(k, dim=1)
         if weights == "softmax":
             weight = ((similarity.double() - similarity[:, :1].double()) / temperature).exp()
         else:

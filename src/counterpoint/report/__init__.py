@@ -1,5 +1,6 @@
-"""One self-contained page for each run: what was done, what came out, and what it looks like."""
+"""Self-contained pages: of a run, what was done, what came out and what it looks like; of several, what differs."""
 
+from counterpoint.report.comparison import Gap, Together, check_target, gaps, gather_runs, write_comparison
 from counterpoint.report.page import write
 
-__all__ = ["write"]
+__all__ = ["Gap", "Together", "check_target", "gaps", "gather_runs", "write", "write_comparison"]

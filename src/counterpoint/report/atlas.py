@@ -76,8 +76,13 @@ def neighbours(
     return torch.cat([i for i, _ in found]), torch.cat([c for _, c in found])
 
 
-def chart_out(run: Run) -> Atlas | None:
-    """The stored map, or the two first principal components where only embeddings are there; None without either."""
+def chart_out(run: Run, most: int = POINTS) -> Atlas | None:
+    """The stored map, or the two first principal components where only embeddings are there; None without either.
+
+    Args:
+        run: read from its folder.
+        most: more images than this are sampled, by their position: the same ones in every run on the same test images.
+    """
     stored = run.details("learned").get("map")
     if stored and stored.get("sample"):
         method, sample = str(stored.get("method") or "map"), torch.tensor(stored["sample"], dtype=torch.int64)
@@ -90,8 +95,9 @@ def chart_out(run: Run) -> Atlas | None:
         return None
     keep = torch.nonzero(plane.isfinite().all(1))[:, 0]
     of = max(len(sample), 0 if run.test is None else len(run.test.sample), int(run.section("dataset").get("test") or 0))
-    if len(keep) > POINTS:
-        keep = torch.from_numpy(np.sort(np.random.default_rng(0).permutation(keep.numpy())[:POINTS]))
+    if len(keep) > most:
+        order = np.random.default_rng(0).permutation(int(sample.max()) + 1)[sample[keep].numpy()]
+        keep = keep[torch.from_numpy(np.sort(np.argsort(order, kind="stable")[:most]))]
     if len(keep) == 0:
         return None
     plane = plane[keep] - plane[keep].amin(0)

@@ -57,6 +57,7 @@ class Chart:
         lines: drawn in order.
         x, y: axes.
         marks: x positions of vertical lines, with what happened there.
+        healthy: what the curve of a healthy run looks like; empty where that is not said.
     """
 
     title: str
@@ -65,6 +66,7 @@ class Chart:
     x: Axis
     y: Axis
     marks: tuple[tuple[float, str], ...] = ()
+    healthy: str = ""
 
 
 def thin(x: Iterable[float], y: Iterable[float], most: int = 360) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -198,7 +200,7 @@ def _text(value: float, step: float, percent: bool) -> str:
         digits = max(0, -math.floor(math.log10(step) + 1e-9))
         if round(step, digits) != round(step, digits + 1):
             digits += 1
-        text = f"{value:,.{digits}f}"
+        text = f"{value:,.{digits}f}" if value or digits < 4 else "0"
     return text.replace("-", "−") + (" %" if percent else "")
 
 

@@ -4,11 +4,12 @@ from dataclasses import dataclass
 
 from counterpoint.report.run import Run
 
-__all__ = ["Cell", "Confused", "PerClass", "confused", "judge", "matrix", "per_class"]
+__all__ = ["DRAWN", "LARGEST", "Cell", "Confused", "PerClass", "confused", "judge", "matrix", "per_class"]
 
 PAIRS, EXAMPLES = 6, 6
 CLASSIFIERS = {"linear_probe": "linear probe", "knn_accuracy": "nearest neighbours"}
-LARGEST = 50  # classes of a matrix that is drawn
+LARGEST = 50  # classes of a matrix that is written as a table
+DRAWN = 400  # classes of one that is drawn as a picture
 
 
 @dataclass(frozen=True)

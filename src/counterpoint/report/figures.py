@@ -7,7 +7,21 @@ from typing import Any
 from counterpoint.report.charts import Axis, Chart, Line, thin
 from counterpoint.report.run import ENCODERS, Run
 
-__all__ = ["NAMES", "few_labels", "geometry", "training"]
+__all__ = [
+    "NAMES",
+    "curve",
+    "epoch_of",
+    "epochs_of",
+    "events",
+    "few_labels",
+    "geometry",
+    "loss",
+    "number",
+    "readings",
+    "smooth",
+    "spectrum",
+    "training",
+]
 
 NAMES = {"learned": "learned", "pixels": "raw pixels", "untrained": "untrained"}
 
@@ -15,21 +29,20 @@ NAMES = {"learned": "learned", "pixels": "raw pixels", "untrained": "untrained"}
 def training(run: Run) -> list[Chart]:
     """Loss, its terms, the learning rate, and the accuracy on the validation split."""
     steps = run.log.steps
-    epochs = [float(s.get("epoch", s["step"])) for s in steps]
-    unit = Axis("epochs", low=0.0)
-    marks = tuple((_epoch(run, step), f"taken up again at step {step:,}") for step in run.log.resumed)
+    epochs, unit, marks = epochs_of(run), Axis("epochs", low=0.0), events(run)
     charts: list[Chart] = []
-    losses = [_number(s.get("loss")) for s in steps]
-    if any(map(math.isfinite, losses)):
-        noisy = len(losses) > 60
-        lines = [Line("" if noisy else "loss", *thin(epochs, losses), "s-learned faint" if noisy else "s-learned")]
-        if noisy:
-            lines.append(Line("loss, smoothed", *thin(epochs, _smooth(losses, max(5, len(losses) // 40))), "s-learned"))
-        charts.append(Chart("Loss", "What training made smaller.", tuple(lines), unit, Axis("loss"), marks))
+    lines = list(loss(run))
+    if lines:
+        ceiling = readings(run, "ceiling")
+        note = "What training made smaller."
+        if ceiling is not None:
+            lines.append(Line("ceiling", *ceiling, "chance"))
+            note += " Dashed: its ceiling, the loss of a network that tells nothing apart."
+        charts.append(Chart("Loss", note, tuple(lines), unit, Axis("loss"), marks))
     if run.log.validations:
         x = [float(v["epoch"]) for v in run.log.validations]
         lines = [
-            Line(label, *thin(x, [_number(v.get(key)) for v in run.log.validations]), f"s-{style}")
+            Line(label, *thin(x, [number(v.get(key)) for v in run.log.validations]), f"s-{style}")
             for style, (key, label) in enumerate(_followed(run.log.validations))
         ]
         note = "Followed on images kept apart from training and from the test."
@@ -37,15 +50,54 @@ def training(run: Run) -> list[Chart]:
     terms = sorted({name for s in steps for name in s.get("terms") or {}})
     if len(terms) > 1:
         lines = [
-            Line(name, *thin(epochs, [_number((s.get("terms") or {}).get(name)) for s in steps]), f"s-{i % 10}")
+            Line(name, *thin(epochs, [number((s.get("terms") or {}).get(name)) for s in steps]), f"s-{i % 10}")
             for i, name in enumerate(terms)
         ]
         charts.append(Chart("Terms of the loss", "Its parts, one by one.", tuple(lines), unit, Axis("value"), marks))
-    rates = [_number(s.get("lr")) for s in steps]
+    rates = [number(s.get("lr")) for s in steps]
     if any(map(math.isfinite, rates)):
         line = Line("learning rate", *thin(epochs, rates), "s-plain")
         charts.append(Chart("Learning rate", "How large the steps were.", (line,), unit, Axis("rate", low=0.0), marks))
     return charts
+
+
+def epochs_of(run: Run) -> list[float]:
+    """Of each logged step."""
+    return [float(s.get("epoch", s["step"])) for s in run.log.steps]
+
+
+def events(run: Run) -> tuple[tuple[float, str], ...]:
+    """What happened on the way: the run was taken up again, the doctor found something or saw it go."""
+    told = [(step, f"taken up again at step {step:,}") for step in run.log.resumed]
+    for finding in run.log.findings:
+        told.append((finding.step, f"the doctor: {finding.title}, step {finding.step:,}"))
+        if finding.until is not None:
+            told.append((finding.until, f"gone again: {finding.title}, step {finding.until:,}"))
+    return tuple((epoch_of(run, step), text) for step, text in told)
+
+
+def loss(run: Run) -> tuple[Line, ...]:
+    """The loss, with its smoothed course where it is noisy."""
+    losses = [number(s.get("loss")) for s in run.log.steps]
+    if not any(map(math.isfinite, losses)):
+        return ()
+    epochs = epochs_of(run)
+    if len(losses) <= 60:
+        return (Line("loss", *thin(epochs, losses), "s-learned"),)
+    course = smooth(losses, max(5, len(losses) // 40))
+    faint = Line("", *thin(epochs, losses), "s-learned faint")
+    return faint, Line("loss, smoothed", *thin(epochs, course), "s-learned")
+
+
+def readings(run: Run, name: str) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+    """Epochs and values of one of the doctor's readings; None where it was never read."""
+    return curve(epochs_of(run), [number((s.get("health") or {}).get(name)) for s in run.log.steps])
+
+
+def curve(x: Sequence[float], y: Sequence[float]) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+    """The finite points, thinned; None where there are none."""
+    held = [(a, b) for a, b in zip(x, y, strict=True) if math.isfinite(b)]
+    return thin([a for a, _ in held], [b for _, b in held]) if held else None
 
 
 def few_labels(run: Run) -> list[Chart]:
@@ -65,8 +117,8 @@ def few_labels(run: Run) -> list[Chart]:
 def geometry(run: Run) -> list[Chart]:
     """Singular spectra, similarities within and between classes, verification."""
     charts: list[Chart] = []
-    spectra = [_spectrum(run, encoder, "spectrum_h", NAMES[encoder], f"s-{encoder}") for encoder in ENCODERS]
-    spectra.append(_spectrum(run, "learned", "spectrum_z", "projection z", "s-projection"))
+    spectra = [spectrum(run, encoder, "spectrum_h", NAMES[encoder], f"s-{encoder}") for encoder in ENCODERS]
+    spectra.append(spectrum(run, "learned", "spectrum_z", "projection z", "s-projection"))
     lines = tuple(line for line in spectra if line is not None)
     if lines:
         long = max(len(run.details(encoder).get("spectrum_h") or ()) for encoder in ENCODERS) > 64
@@ -79,7 +131,7 @@ def geometry(run: Run) -> list[Chart]:
         charts.append(Chart("Singular spectrum", note, lines, Axis("direction", log=long, low=1.0), axis))
     charts.extend(_similarities(run))
     roc = [
-        Line(NAMES[encoder], *thin(map(_number, curve["fpr"]), map(_number, curve["tpr"]), 160), f"s-{encoder}")
+        Line(NAMES[encoder], *thin(map(number, curve["fpr"]), map(number, curve["tpr"]), 160), f"s-{encoder}")
         for encoder in ENCODERS
         if (curve := run.details(encoder).get("roc")) and curve.get("fpr")
     ]
@@ -150,8 +202,9 @@ def _density(edges: Sequence[float], counts: Sequence[float]) -> tuple[tuple[flo
     return tuple(xs), tuple(ys)
 
 
-def _spectrum(run: Run, encoder: str, key: str, label: str, style: str) -> Line | None:
-    values = [v for v in map(_number, run.details(encoder).get(key) or ()) if math.isfinite(v) and v > 0]
+def spectrum(run: Run, encoder: str, key: str, label: str, style: str) -> Line | None:
+    """Singular values relative to the strongest; None where there are none."""
+    values = [v for v in map(number, run.details(encoder).get(key) or ()) if math.isfinite(v) and v > 0]
     if not values:
         return None
     values.sort(reverse=True)
@@ -168,12 +221,13 @@ def _followed(validations: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]
     return [(k, told.get(k, k.replace("_", " "))) for k in keys if "accuracy" in k]
 
 
-def _epoch(run: Run, step: int) -> float:
+def epoch_of(run: Run, step: int) -> float:
+    """The epoch of a step, from the log."""
     near = min(run.log.steps, key=lambda s: abs(s["step"] - step), default=None)
     return float(near.get("epoch", step)) if near else 0.0
 
 
-def _smooth(values: Sequence[float], window: int) -> list[float]:
+def smooth(values: Sequence[float], window: int) -> list[float]:
     """Mean over `window` neighbours, centred; fewer towards both ends, so that the curve does not lag."""
     half = window // 2
     totals, counts = [0.0], [0]
@@ -189,5 +243,6 @@ def _smooth(values: Sequence[float], window: int) -> list[float]:
     return smooth
 
 
-def _number(value: Any) -> float:
+def number(value: Any) -> float:
+    """A logged value, nan where it is none."""
     return float(value) if isinstance(value, int | float) else math.nan

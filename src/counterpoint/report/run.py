@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from counterpoint.errors import RunError
 
-__all__ = ["Log", "Measure", "Run", "TestRows", "read"]
+__all__ = ["Finding", "Log", "Measure", "Run", "TestRows", "read"]
 
 ENCODERS = ("learned", "pixels", "untrained")
 
@@ -42,11 +42,38 @@ class Measure:
 
 
 @dataclass(frozen=True)
+class Finding:
+    """What the doctor found wrong while the run was trained.
+
+    Args:
+        name, title: for programs and for people.
+        evidence: what was read, one sentence.
+        advice: what usually helps.
+        settings: to try, by dial or path.
+        flags: the same, as typed; empty where there are none.
+        bad: it spoils the run; otherwise worth a note.
+        step: since which it was there.
+        until: the step at which it had gone again; None if it held to the end.
+    """
+
+    name: str
+    title: str
+    evidence: str
+    advice: str
+    settings: Mapping[str, Any]
+    flags: str
+    bad: bool
+    step: int
+    until: int | None = None
+
+
+@dataclass(frozen=True)
 class Log:
     """The events of log.jsonl: steps undone by a resume are left out.
 
     Args:
         steps, validations: in order.
+        findings: of the doctor, in the order in which they came up.
         resumed: steps at which the run was taken up again.
         end: the last `end` event, None while the run is under way or was killed.
         damaged: lines before the last that could not be read.
@@ -54,9 +81,20 @@ class Log:
 
     steps: tuple[Mapping[str, Any], ...] = ()
     validations: tuple[Mapping[str, Any], ...] = ()
+    findings: tuple[Finding, ...] = ()
     resumed: tuple[int, ...] = ()
     end: Mapping[str, Any] | None = None
     damaged: int = 0
+
+    @property
+    def held(self) -> tuple[Finding, ...]:
+        """The findings that had not gone by the end, the bad ones first."""
+        return tuple(sorted((f for f in self.findings if f.until is None), key=lambda f: not f.bad))
+
+    @property
+    def watched(self) -> int:
+        """How many steps the doctor has read."""
+        return sum(bool(s.get("health")) for s in self.steps)
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,6 +220,7 @@ def _log(path: Path) -> Log:
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     steps: list[Mapping[str, Any]] = []
     validations: list[Mapping[str, Any]] = []
+    findings: list[Finding] = []
     resumed: list[int] = []
     end: Mapping[str, Any] | None = None
     damaged = 0
@@ -203,11 +242,37 @@ def _log(path: Path) -> Log:
             steps = [s for s in steps if s["step"] <= at]
             epoch = float(steps[-1].get("epoch", math.inf)) if steps else 0.0
             validations = [v for v in validations if v["epoch"] <= epoch]
+            findings = [replace(f, until=_before(f.until, at)) for f in findings if f.step <= at]
             resumed.append(at)
             end = None
+        elif kind == "finding" and "name" in event:
+            findings.append(_finding(event))
+        elif kind == "recovered":
+            at = int(event.get("step", 0))
+            same = [i for i, f in enumerate(findings) if f.name == event.get("name") and f.until is None]
+            for i in same:
+                findings[i] = replace(findings[i], until=at)
         elif kind == "end":
             end = event
-    return Log(tuple(steps), tuple(validations), tuple(resumed), end, damaged)
+    return Log(tuple(steps), tuple(validations), tuple(findings), tuple(resumed), end, damaged)
+
+
+def _finding(event: Mapping[str, Any]) -> Finding:
+    name, settings = str(event["name"]), event.get("settings")
+    return Finding(
+        name,
+        str(event.get("title") or name.replace("-", " ")),
+        str(event.get("evidence") or ""),
+        str(event.get("advice") or ""),
+        settings if isinstance(settings, Mapping) else {},
+        str(event.get("flags") or ""),
+        event.get("severity") != "note",
+        int(event.get("since") or event.get("step") or 0),
+    )
+
+
+def _before(step: int | None, at: int) -> int | None:
+    return step if step is not None and step <= at else None
 
 
 def _test(path: Path) -> TestRows | None:

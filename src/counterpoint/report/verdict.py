@@ -1,13 +1,13 @@
-"""Is one number really better than another? Differences with 95 % intervals."""
+"""Is one number really better than another? Differences with 95 % intervals, and a rule for many of them."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from counterpoint.report.run import Measure, Run
 
-__all__ = ["Difference", "comparable", "difference", "paired"]
+__all__ = ["Difference", "comparable", "difference", "holm", "matched", "paired", "right"]
 
 DRAWS = 2000
 SEPARATION = ("overlap", "d_prime")  # how well similarity alone tells classes apart, whatever the width
@@ -22,6 +22,7 @@ class Difference:
         low, high: of the 95 % interval.
         paired: drawn over the same test images; otherwise put together from two separate intervals, which is wider.
         better: `higher` or `lower`.
+        p: two-sided, of no difference: exact over the images on which the two disagree (McNemar), or from the interval.
     """
 
     value: float
@@ -29,6 +30,7 @@ class Difference:
     high: float
     paired: bool
     better: str
+    p: float
 
     @property
     def verdict(self) -> str:
@@ -61,39 +63,78 @@ def difference(first: Measure | None, second: Measure | None) -> Difference | No
     value = first.value - second.value
     low = value - math.hypot(first.value - first.low, second.high - second.value)
     high = value + math.hypot(first.high - first.value, second.value - second.low)
-    return Difference(value, low, high, False, first.better)
+    near = value - low if value > 0 else high - value  # to the bound on the side of zero
+    z = 1.959964 * abs(value) / near if near > 0 else math.inf if value else 0.0
+    return Difference(value, low, high, False, first.better, math.erfc(z / math.sqrt(2)))
 
 
 def paired(run: Run, name: str, other: str) -> Difference | None:
-    """The difference of an accuracy between the learned encoder and another, bootstrapped over the shared test images.
+    """The difference of a measure between the learned encoder of a run and one of its baselines."""
+    first, second = run.measure("learned", name), run.measure(other, name)
+    return matched(first, second, run.details("learned"), run.details(other))
 
-    Falls back on `difference` where the predictions behind this measure are not in the run folder.
+
+def matched(
+    first: Measure | None, second: Measure | None, ours: Mapping[str, Any], theirs: Mapping[str, Any]
+) -> Difference | None:
+    """The difference of an accuracy between two encoders, bootstrapped over the shared test images.
+
+    Falls back on `difference` where the predictions behind this measure are not there for the same images.
+
+    Args:
+        first: measure of the one.
+        second: the same measure of the other.
+        ours: details of the scores of the one.
+        theirs: details of the scores of the other.
     """
     import numpy as np
 
-    first, second = run.measure("learned", name), run.measure(other, name)
     apart = difference(first, second)
-    ours, theirs = _right(run.details("learned")), _right(run.details(other))
-    if first is None or second is None or apart is None or ours is None or theirs is None:
+    hits, others = right(ours), right(theirs)
+    if first is None or second is None or apart is None or not hits or not others or hits.keys() != others.keys():
         return apart
-    shared = sorted(ours.keys() & theirs.keys())
-    if len(shared) < len(ours) or len(shared) < len(theirs) or not shared:
-        return apart
-    gain = np.array([ours[s] - theirs[s] for s in shared], np.float64)
-    means = (np.mean(list(ours.values())), np.mean(list(theirs.values())))
+    means = (np.mean(list(hits.values())), np.mean(list(others.values())))
     if abs(means[0] - first.value) > 1e-6 or abs(means[1] - second.value) > 1e-6:
         return apart  # the predictions are those of another measure
+    gain = np.array([hits[s] - others[s] for s in hits], np.float64)
     # A mean over a resample only needs how often each of the values -1, 0, 1 was drawn.
     share = np.array([(gain == v).mean() for v in (-1, 0, 1)])
     counts = np.random.default_rng(0).multinomial(len(gain), share / share.sum(), size=DRAWS)
     draws = (counts[:, 2] - counts[:, 0]) / len(gain)
     low, high = np.quantile(draws, [0.025, 0.975])
-    return Difference(float(gain.mean()), float(low), float(high), True, first.better)
+    p = _sign(int((gain > 0).sum()), int((gain < 0).sum()))
+    return Difference(float(gain.mean()), float(low), float(high), True, first.better, p)
 
 
-def _right(details: Mapping[str, Any]) -> dict[int, bool] | None:
+def holm(p: Sequence[float], level: float = 0.05) -> list[bool]:
+    """Which of several differences hold together: all are true with a probability of 1 - level, however they depend.
+
+    Source: Holm 1979.
+
+    Args:
+        p: of each, in any order.
+        level: chance that any of them is called a difference wrongly.
+    """
+    held = [False] * len(p)
+    for rank, i in enumerate(sorted(range(len(p)), key=lambda i: p[i])):
+        if p[i] > level / (len(p) - rank):
+            break
+        held[i] = True
+    return held
+
+
+def right(details: Mapping[str, Any]) -> dict[int, bool] | None:
+    """Whether each test image was named rightly; None where the predictions are not there."""
     predicted = details.get("predicted")
     if not predicted:
         return None
     triples = zip(predicted["sample"], predicted["label"], predicted["prediction"], strict=True)
     return {int(sample): label == prediction for sample, label, prediction in triples}
+
+
+def _sign(gained: int, lost: int) -> float:
+    """Exact two-sided sign test of as many gains as losses."""
+    n, fewer = gained + lost, min(gained, lost)
+    whole = math.lgamma(n + 1)
+    logs = (whole - math.lgamma(k + 1) - math.lgamma(n - k + 1) - n * math.log(2) for k in range(fewer + 1))
+    return min(1.0, 2 * math.fsum(map(math.exp, logs)))

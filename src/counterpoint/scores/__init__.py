@@ -1,6 +1,5 @@
 """In what geometry are two rows compared?"""
 
-from counterpoint.scores.dot import Dot
-from counterpoint.sphere import Cosine
+from counterpoint.sphere import Cosine, Dot
 
 __all__ = ["Cosine", "Dot"]

@@ -6,9 +6,11 @@ from counterpoint.sources.digits import Digits
 from counterpoint.sources.folder import Folder
 from counterpoint.sources.given import hold_out, image_files, read_files, read_images
 from counterpoint.sources.idx import Idx
+from counterpoint.sources.ondemand import joined
 from counterpoint.sources.parquet import Parquet
 from counterpoint.sources.pixels import fit_images, measure
 from counterpoint.sources.stl10 import Stl10
+from counterpoint.sources.storage import Storage, bytes_of, storing
 
 __all__ = [
     "Cifar",
@@ -17,12 +19,16 @@ __all__ = [
     "Idx",
     "Parquet",
     "Stl10",
+    "Storage",
+    "bytes_of",
     "fit_images",
     "hold_out",
     "image_files",
+    "joined",
     "lookup",
     "measure",
     "names",
     "read_files",
     "read_images",
+    "storing",
 ]

@@ -9,9 +9,11 @@ from jaxtyping import Bool, Int64, UInt8
 from torch import Tensor
 
 from counterpoint.errors import SourceError
-from counterpoint.types import Split
+from counterpoint.types import Images, Split
 
 __all__ = ["Sides", "digest", "digests_of", "divide", "sides"]
+
+_TOGETHER = 256  # images looked at together
 
 
 def digest(pixels: bytes | memoryview, shape: Sequence[int]) -> bytes:
@@ -21,11 +23,15 @@ def digest(pixels: bytes | memoryview, shape: Sequence[int]) -> bytes:
     return hashed.digest()
 
 
-def digests_of(images: UInt8[Tensor, "image channel height width"]) -> list[bytes]:
+def digests_of(images: UInt8[Tensor, "image channel height width"] | Images) -> list[bytes]:
     """The digest of each image."""
     height, width = images.shape[-2:]
     shape = (height, width, images.shape[1])
-    return [digest(image.permute(1, 2, 0).contiguous().numpy().data.cast("B"), shape) for image in images]
+    found: list[bytes] = []
+    for start in range(0, len(images), _TOGETHER):
+        part = images[start : start + _TOGETHER].permute(0, 2, 3, 1).contiguous().numpy()
+        found += [digest(image.data.cast("B"), shape) for image in part]
+    return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,10 +144,25 @@ def divide(
     share: float,
     where: str,
     groups: Sequence[str | None] | None = None,
-    salt: bytes = b"split",
+    *,
+    reorder: bool = False,
 ) -> tuple[Split, Split, str]:
-    """(train, test, how it came about) of images that have no split of their own; see `sides`."""
-    made = sides(digests, share, where, groups, salt)
-    whole = Split(whole.images, whole.labels, whole.names, made.groups)
+    """(train, test, how it came about) of images that have no split of their own; see `sides`.
+
+    With `reorder` a tensor of images is given up: the two sides are views of it, its rows moved, so that there is no
+    second copy.
+    """
+    made = sides(digests, share, where, groups)
     train, test = torch.nonzero(~made.test)[:, 0], torch.nonzero(made.test)[:, 0]
-    return whole.rows(train), whole.rows(test), made.said
+    images = whole.images
+    whole = Split(images, whole.labels, whole.names, made.groups)
+    if not reorder or isinstance(images, Images):
+        return whole.rows(train), whole.rows(test), made.said
+    last = images[test]
+    for start in range(0, len(train), _TOGETHER):
+        # Rows move towards the front only, so none is written over that is still to be moved.
+        moved = train[start : start + _TOGETHER]
+        images[start : start + len(moved)] = images[moved]
+    images[len(train) :] = last
+    split = len(train)
+    return whole.rows(train, images[:split]), whole.rows(test, images[split:]), made.said

@@ -1,68 +1,69 @@
-"""Encoded images of any kind to uint8 tensors of one size, once, on all cores.
+"""One encoded image of any kind to a uint8 array.
 
 What comes out, whatever the file:
 
 * upright: the EXIF orientation is applied;
-* RGB, or grey where one channel is asked for; palettes and CMYK are converted, without colour profiles;
+* RGB, or grey where one channel is asked for; palettes, CMYK (Adobe's inverted too), YCbCr and Lab are converted;
+  colour profiles are not applied: numbers are taken as sRGB;
 * transparency lies on white;
-* 16 bits become 8 by the full range (v / 257, rounded); floats are taken in [0, 1], or in [0, 255];
+* 16 bits of grey become 8 by the full range (v / 257, rounded), not by the values that occur; of 16 bits of colour,
+  Pillow keeps the high byte; floats are taken in [0, 1], or in [0, 255] where one is above 1;
 * of an animated image, or one of several pages, the first;
 * square: the shorter side is resized to the size, antialiased and bilinear (Pillow), and the centre is cut out.
+
+A truncated image is no image: it is refused, never filled up with grey. So are files of kinds that Pillow would hand to
+other programs (EPS), and what is too large to be an honest image.
 """
 
-import os
+import re
+import stat
+import threading
 import warnings
-from collections import deque
-from collections.abc import Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from jaxtyping import UInt8
-from torch import Tensor
 
 from counterpoint.errors import SourceError
 from counterpoint.sources.content import digest
 from counterpoint.sources.pixels import crop_box
-from counterpoint.types import Skipped
 
-__all__ = ["Decoded", "Encoded", "check_skipped", "decode", "peek", "to_array"]
+__all__ = ["Encoded", "decoder_versions", "peek", "plain_pillow", "to_array"]
 
 Encoded = bytes | Path | None  # a file's bytes, a file, or nothing where a row is empty
 
 _ORIENTATION = 0x0112
 _CARRIES_EXIF = frozenset({"exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif"})
+_TURNS = {
+    2: "FLIP_LEFT_RIGHT",
+    3: "ROTATE_180",
+    4: "FLIP_TOP_BOTTOM",
+    5: "TRANSPOSE",
+    6: "ROTATE_270",
+    7: "TRANSVERSE",
+    8: "ROTATE_90",
+}
+_CLEAR = ("RGBA", "LA", "PA", "RGBa", "La")
 _LONGEST = 4  # sides in this ratio are resized whole; of a longer image the middle alone
-_MANY_PIXELS = 178_956_970  # Pillow's own limit for an image that is no attack
+_MANY_PIXELS = 178_956_970  # twice the number at which Pillow warns of an attack, where it refuses
+_MANY_BYTES = 2**31
+_FORMATS = (
+    *("JPEG", "MPO", "PNG", "GIF", "BMP", "DIB", "WEBP", "AVIF", "TIFF", "JPEG2000", "PPM", "TGA"),
+    *("ICO", "ICNS", "PCX", "SGI", "QOI", "XBM", "DDS"),
+)
 
 
 class _Unusable(Exception):
     """Why an image cannot be used."""
 
 
-@dataclass(frozen=True, eq=False)
-class Decoded:
-    """What came out of some encoded images.
-
-    Args:
-        images: those that could be used, in order.
-        kept: their positions among all.
-        digests: of their pixels before the resize; empty where none was asked for.
-        skipped: the others.
-    """
-
-    images: UInt8[Tensor, "image channel size size"]
-    kept: tuple[int, ...]
-    digests: tuple[bytes, ...]
-    skipped: tuple[Skipped, ...]
-
-
-def _eight_bits(image: Any) -> Any:
-    """A grey image of 8 bits from one of 16 or 32, integer or float."""
+def _eight_bits(image: Any, kind: str | None) -> Any:
+    """A grey image of 8 bits from one of 16 or 32, integer or float; `kind` is its file format."""
     from PIL import Image
 
     values = np.asarray(image)
@@ -73,7 +74,7 @@ def _eight_bits(image: Any) -> Any:
         if not (low >= 0 and high <= 255):
             raise _Unusable(f"its numbers run from {low:g} to {high:g}; floats must be in [0, 1] or [0, 255]")
         values = np.rint(values * (255 if high <= 1 else 1)).astype(np.uint8)
-    elif image.mode == "I" and int(values.max()) <= 255 and int(values.min()) >= 0 and image.format != "PNG":
+    elif image.mode == "I" and int(values.max()) <= 255 and int(values.min()) >= 0 and kind != "PNG":
         values = values.astype(np.uint8)
     else:
         low, high = int(values.min()), int(values.max())
@@ -83,25 +84,108 @@ def _eight_bits(image: Any) -> Any:
     return Image.fromarray(values)
 
 
-def _convert(image: Any, mode: str) -> Any:
-    """A loaded image, upright, in mode L or RGB."""
-    from PIL import Image, ImageOps
+def _upright(image: Any) -> Any:
+    """A loaded image, turned as its EXIF or XMP says."""
+    from PIL import Image
 
-    if image.format == "TIFF" or not _CARRIES_EXIF.isdisjoint(image.info):
-        try:
-            turned = image.getexif().get(_ORIENTATION, 1) != 1
-        except Exception:  # a damaged EXIF block says nothing about the pixels
-            turned = False
-        if turned:
-            kind = image.format
-            image = ImageOps.exif_transpose(image)
-            image.format = kind
+    if image.format != "TIFF" and _CARRIES_EXIF.isdisjoint(image.info):
+        return image
+    try:
+        turn = _TURNS.get(image.getexif().get(_ORIENTATION, 1))
+    except Exception:  # a damaged EXIF block says nothing about the pixels
+        turn = None
+    return image if turn is None else image.transpose(Image.Transpose[turn])
+
+
+def _convert(image: Any, mode: str) -> Any:
+    """An opened image, upright, in mode L or RGB."""
+    from PIL import Image
+
+    image.load()
+    kind = image.format
+    image = _upright(image)
+    clear = image.info.get("transparency")
     if image.mode[0] in "IF":
-        image = _eight_bits(image)
-    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+        whole = _eight_bits(image, kind)
+        if isinstance(clear, int):
+            whole.paste(255, mask=Image.fromarray(np.asarray(image) == clear))
+        image, clear = whole, None
+    if clear is not None or image.mode in _CLEAR or _clear_palette(image):
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    if image.mode == "LAB":
+        image = image.convert("RGB")
     return image if image.mode == mode else image.convert(mode)
+
+
+def _clear_palette(image: Any) -> bool:
+    return image.mode == "P" and image.palette is not None and image.palette.mode.endswith("A")
+
+
+@cache
+def _formats() -> tuple[str, ...]:
+    """Those that this Pillow has."""
+    from PIL import Image
+
+    Image.init()
+    return tuple(name for name in _FORMATS if name in Image.OPEN)
+
+
+def decoder_versions() -> list[str]:
+    """Of what turns bytes into pixels: with others, the lowest bits may differ."""
+    import PIL
+    from PIL import features
+
+    found = [f"{name} {features.version(name)}" for name in ("jpg", "webp", "jpg_2000") if features.check(name)]
+    return [f"Pillow {PIL.__version__}", *found]
+
+
+_PILLOWS = re.compile(r"PIL\.|counterpoint\.sources\.")
+_lock = threading.Lock()
+_inside = 0
+_filled = False
+
+
+@contextmanager
+def plain_pillow() -> Generator[None]:
+    """Without Pillow's remarks about files, and without filling truncated ones, whatever another library asked it for.
+
+    From any number of threads: the first to enter changes Pillow and puts one warning filter in front, the last to
+    leave takes both back. (`warnings.catch_warnings` would put back, from one thread, a list that others have changed.)
+    """
+    from PIL import ImageFile
+
+    global _inside, _filled
+    with _lock:
+        if not _inside:
+            _filled, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, False
+            warnings.filterwarnings("ignore", module=_PILLOWS.pattern)
+        _inside += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _inside -= 1
+            if not _inside:
+                ImageFile.LOAD_TRUNCATED_IMAGES = _filled
+                filters: Any = warnings.filters
+                filters[:] = [one for one in filters if one[3] != _PILLOWS]
+
+
+def _contents(path: Path) -> bytes:
+    """A file's bytes; nothing is waited for where a name is of a pipe or a device."""
+    try:
+        found = path.stat()
+        if stat.S_ISDIR(found.st_mode):
+            raise _Unusable("a folder, not an image")
+        if not stat.S_ISREG(found.st_mode):
+            raise _Unusable("not a file, but a pipe, a socket or a device")
+        if found.st_size > _MANY_BYTES:
+            raise _Unusable(f"{found.st_size / 2**30:,.1f} GiB are too many for one image")
+        return path.read_bytes()
+    except OSError as error:
+        said = "a link to nothing" if isinstance(error, FileNotFoundError) and path.is_symlink() else error.strerror
+        raise _Unusable(said or "cannot be read") from error
 
 
 def _open(encoded: Encoded) -> Any:
@@ -109,14 +193,17 @@ def _open(encoded: Encoded) -> Any:
 
     if encoded is None:
         raise _Unusable("no image is there")
+    contents = _contents(encoded) if isinstance(encoded, Path) else encoded
+    if not contents:
+        raise _Unusable("the file is empty")
     try:
-        contents = encoded.read_bytes() if isinstance(encoded, Path) else encoded
-    except OSError as error:
-        raise _Unusable(error.strerror or "cannot be read") from error
-    try:
-        image = Image.open(BytesIO(contents))
+        image = Image.open(BytesIO(contents), formats=_formats())
     except UnidentifiedImageError as error:
-        raise _Unusable("not an image that Pillow can read" if contents else "the file is empty") from error
+        raise _Unusable("not an image that Pillow can read") from error
+    except Image.DecompressionBombError as error:
+        raise _Unusable(f"more than {_MANY_PIXELS:,} pixels are too many") from error
+    if not (image.width and image.height):
+        raise _Unusable(f"{image.width} x {image.height} pixels: nothing to see")
     if image.width * image.height > _MANY_PIXELS:
         raise _Unusable(f"{image.width} x {image.height} pixels are too many")
     return image
@@ -153,7 +240,8 @@ def to_array(
         SourceError: the image cannot be used; the message is the reason.
     """
     try:
-        image = _convert(_open(encoded), "L" if channels == 1 else "RGB")
+        with plain_pillow():
+            image = _convert(_open(encoded), "L" if channels == 1 else "RGB")
         content = digest(image.tobytes(), (image.height, image.width, channels)) if hashed else b""
         fitted = np.asarray(image if size is None else _fit(image, size))
         return fitted.reshape(*fitted.shape[:2], channels), content
@@ -166,80 +254,10 @@ def to_array(
         raise SourceError(f"damaged: {said}") from error
 
 
-_Chunk = tuple[UInt8[np.ndarray, "image channel size size"], list[int], list[bytes], list[str]]
-
-
-def _decode_chunk(items: Sequence[Encoded], size: int, channels: int, hashed: bool) -> _Chunk:
-    buffer = np.empty((len(items), size, size, channels), np.uint8)
-    kept: list[int] = []
-    digests: list[bytes] = []
-    reasons: list[str] = []
-    for i, item in enumerate(items):
-        try:
-            buffer[len(kept)], content = to_array(item, size, channels, hashed=hashed)
-        except SourceError as error:
-            reasons.append(str(error))
-            continue
-        kept.append(i)
-        digests.append(content)
-    return buffer[: len(kept)].transpose(0, 3, 1, 2), kept, digests, reasons
-
-
-def decode(
-    chunks: Iterable[Sequence[Encoded]], names: Sequence[str], size: int, channels: int = 3, *, hashed: bool = False
-) -> Decoded:
-    """Decode all images, in order, by a pool of threads over all cores.
-
-    Chunks are read while others are decoded, a few ahead, so encoded bytes never lie in memory as a whole.
-
-    Args:
-        chunks: encoded images; together as many as there are names.
-        names: what a person calls each.
-        size: of the square, in pixels.
-        channels: 1 or 3.
-        hashed: also digest the pixels before the resize, for a split by content.
-    """
-    try:
-        images = torch.empty(len(names), channels, size, size, dtype=torch.uint8)
-    except RuntimeError as error:
-        need = len(names) * channels * size * size / 2**30
-        raise SourceError(
-            f"{len(names):,} images of {size} pixels need {need:.1f} GiB; ask for a smaller size"
-        ) from error
-    filled = images.numpy()
-    kept: list[int] = []
-    digests: list[bytes] = []
-    skipped: list[Skipped] = []
-    workers = os.cpu_count() or 1
-    waiting: deque[tuple[int, int, Future[_Chunk]]] = deque()
-
-    def collect() -> None:
-        start, count, future = waiting.popleft()
-        part, good, contents, reasons = future.result()
-        filled[len(kept) : len(kept) + len(good)] = part
-        bad = sorted(set(range(count)) - set(good)) if reasons else []
-        skipped.extend(Skipped(names[start + i], reason) for i, reason in zip(bad, reasons, strict=True))
-        kept.extend(start + i for i in good)
-        digests.extend(contents)
-
-    start = 0
-    with warnings.catch_warnings(), ThreadPoolExecutor(workers) as pool:
-        warnings.simplefilter("ignore")  # Pillow's remarks about a file are no concern of the caller
-        for items in chunks:
-            waiting.append((start, len(items), pool.submit(_decode_chunk, items, size, channels, hashed)))
-            start += len(items)
-            if len(waiting) > 2 * workers:
-                collect()
-        while waiting:
-            collect()
-    return Decoded(images[: len(kept)], tuple(kept), tuple(digests) if hashed else (), tuple(skipped))
-
-
 def peek(items: Iterable[Encoded]) -> list[tuple[int, int, int]]:
     """(width, height, channels) of the images among these that open; channels is 1 for grey, else 3."""
     found: list[tuple[int, int, int]] = []
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with plain_pillow():
         for item in items:
             try:
                 image = _open(item)
@@ -248,19 +266,3 @@ def peek(items: Iterable[Encoded]) -> list[tuple[int, int, int]]:
             grey = image.mode[0] in "1LIF" and image.mode != "LAB" and "A" not in image.mode
             found.append((image.width, image.height, 1 if grey else 3))
     return found
-
-
-def check_skipped(skipped: Sequence[Skipped], total: int, bad_share: float, where: str) -> None:
-    """Raise where more than a share of the images, or all but one, cannot be used."""
-    if not total:
-        raise SourceError(f"{where} holds no image")
-    good = total - len(skipped)
-    if skipped and (len(skipped) > bad_share * total or not good):
-        example = f"{skipped[0].name}: {skipped[0].reason}"
-        raise SourceError(
-            f"{len(skipped):,} of the {total:,} images of {where} cannot be used, more than the {bad_share:.0%} that "
-            "are "
-            f"passed over (the first is {example}); mend them, or raise --bad-share"
-        )
-    if good == 1:
-        raise SourceError(f"{where} holds one image only; contrast needs at least two")

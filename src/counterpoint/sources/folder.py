@@ -6,12 +6,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+import torch
+
 from counterpoint.errors import SourceError, nearest
+from counterpoint.sources.collect import Shelf, check_skipped, collect
 from counterpoint.sources.content import divide
-from counterpoint.sources.decode import check_skipped, decode
+from counterpoint.sources.decode import Encoded
 from counterpoint.sources.labels import group_names, group_numbers, index_labels
 from counterpoint.sources.places import folder_of
-from counterpoint.types import Dataset, Skipped, Split
+from counterpoint.types import Dataset, Images, Skipped, Split
 
 __all__ = ["Folder", "walk"]
 
@@ -28,24 +31,62 @@ _LABEL = ("label", "class", "category", "target")
 _TOGETHER = 16  # files of one task
 
 
-def walk(root: Path) -> list[str]:
-    """Images below a folder, as sorted POSIX paths; links are followed, what is hidden is not."""
+def _looks_like_image(name: str) -> bool:
+    return not name.startswith(".") and os.path.splitext(name)[1].lower() in _SUFFIXES
+
+
+def _search(root: Path) -> tuple[list[str], list[Skipped]]:
+    """Images below a folder, and what looks like one, or might hold some, but cannot be used; POSIX paths, sorted."""
     found: list[str] = []
+    lost: list[Skipped] = []
     seen: set[str] = set()
-    for folder, below, files in os.walk(root, followlinks=True):
+
+    def relative(path: str) -> str:
+        return Path(path).relative_to(root).as_posix()
+
+    def refused(error: OSError) -> None:
+        name = os.fsdecode(error.filename or root)
+        lost.append(Skipped(relative(name), f"a folder that cannot be read ({error.strerror or error})"))
+
+    for folder, below, files in os.walk(root, onerror=refused, followlinks=True):
         real = os.path.realpath(folder)
         if real in seen:
             below.clear()
             continue
         seen.add(real)
+        if not below and not files and folder != str(root) and _looks_like_image(os.path.basename(folder)):
+            lost.append(Skipped(relative(folder), "an empty folder, not an image"))
         below[:] = sorted(name for name in below if not name.startswith((".", "__MACOSX")))
-        inside = Path(folder).relative_to(root)
-        found += [
-            (inside / name).as_posix()
-            for name in files
-            if not name.startswith(".") and os.path.splitext(name)[1].lower() in _SUFFIXES
-        ]
-    return sorted(found)
+        found += [relative(os.path.join(folder, name)) for name in files if _looks_like_image(name)]
+    return sorted(found), lost
+
+
+def walk(root: Path) -> list[str]:
+    """Images below a folder, as sorted POSIX paths; links are followed, what is hidden is not."""
+    return _search(root)[0]
+
+
+def _shelf(root: Path, names: Sequence[str]) -> Shelf:
+    """Image files of a folder, as `collect` reads them."""
+
+    def pick(positions: Sequence[int]) -> Sequence[Encoded]:
+        return [root / names[i] for i in positions]
+
+    def chunks() -> Iterator[Sequence[Encoded]]:
+        for start in range(0, len(names), _TOGETHER):
+            yield pick(range(start, min(start + _TOGETHER, len(names))))
+
+    def identity() -> Iterator[str]:
+        """The folder; of each file its name, size, time of change, owner and permissions."""
+        yield str(root.resolve())
+        for name in names:
+            try:
+                found = (root / name).stat()
+                yield f"{name}\0{found.st_size}\0{found.st_mtime_ns}\0{found.st_uid}\0{found.st_mode}"
+            except OSError as error:
+                yield f"{name}\0{error.strerror}"
+
+    return Shelf(str(root), names, chunks, pick, identity)
 
 
 def _split_folders(files: Sequence[str], root: str) -> str | None:
@@ -128,7 +169,9 @@ class Folder:
         if self.channels not in (1, 3):
             raise SourceError(f"channels={self.channels} of folder must be 3, or 1 for grey")
         root = folder_of(self.root, "folder")
-        files = walk(root)
+        files, lost = _search(root)
+        if not files and lost:
+            raise SourceError(f"{self.root} holds no image that can be used; {lost[0].name} is {lost[0].reason}")
         if not files:
             raise SourceError(
                 f"{self.root} holds no image; check --root (jpg, png, webp, tif, … are looked for, also below)"
@@ -141,13 +184,9 @@ class Folder:
             left_out -= len(files)
         else:
             left_out = 0
-        labels, groups, lost, said_labels = self._notes(root, files, held_out)
-
-        def chunks() -> Iterator[list[bytes | Path | None]]:
-            for start in range(0, len(files), _TOGETHER):
-                yield [root / name for name in files[start : start + _TOGETHER]]
-
-        decoded = decode(chunks(), files, size, self.channels, hashed=held_out is None)
+        labels, groups, absent, said_labels = self._notes(root, files, held_out)
+        lost += absent
+        decoded = collect(_shelf(root, files), size, self.channels, hashed=held_out is None)
         check_skipped((*decoded.skipped, *lost), len(files) + len(lost), self.bad_share, self.root)
         names = tuple(files[i] for i in decoded.kept)
         index, classes = None, ()
@@ -156,7 +195,7 @@ class Folder:
         of = None if groups is None else [groups[i] for i in decoded.kept]
         whole = Split(decoded.images, index, names)
         if held_out is None:
-            train, test, said = divide(whole, decoded.digests, self.test_share, self.root, of)
+            train, test, said = divide(whole, decoded.digests, self.test_share, self.root, of, reorder=True)
         else:
             said = f"the folder's own: train/ and {held_out}/"
             if left_out:
@@ -176,13 +215,16 @@ class Folder:
         return Dataset(name, self.kind, train, test, classes, skipped=skipped, split=f"{said}; {said_labels}")
 
     def _own_sides(self, whole: Split, names: Sequence[str]) -> tuple[Split, Split]:
-        import torch
-
-        first = sum(name.startswith("train/") for name in names)
-        side = torch.tensor([name.startswith("train/") for name in names])
-        if first in (0, len(names)):
-            raise SourceError(f"no image in {self.root}/{'train' if not first else 'test'} can be used")
-        return whole.rows(side.nonzero()[:, 0]), whole.rows((~side).nonzero()[:, 0])
+        """Train and test, each a run of the sorted names, so that no image is copied."""
+        sides: list[Split] = []
+        for train in (True, False):
+            index = [i for i, name in enumerate(names) if name.startswith("train/") == train]
+            if not index:
+                raise SourceError(f"no image in {self.root}/{'train' if train else 'test'} can be used")
+            run = slice(index[0], index[-1] + 1)
+            images = whole.images.rows(run) if isinstance(whole.images, Images) else whole.images[run]
+            sides.append(whole.rows(torch.tensor(index), images))
+        return sides[0], sides[1]
 
     def _notes(
         self, root: Path, files: Sequence[str], held_out: str | None

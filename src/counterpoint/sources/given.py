@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from counterpoint.errors import SourceError
-from counterpoint.sources.content import digests_of, divide
-from counterpoint.sources.decode import decode, to_array
+from counterpoint.sources.collect import decode
+from counterpoint.sources.content import digests_of, sides
+from counterpoint.sources.decode import to_array
 from counterpoint.sources.folder import walk
+from counterpoint.sources.ondemand import OnDemand
 from counterpoint.sources.pixels import fit_images
-from counterpoint.types import Skipped, Split
+from counterpoint.types import Images, Skipped, Split
 
 __all__ = ["hold_out", "image_files", "read_files", "read_images"]
 
@@ -67,6 +69,7 @@ def read_files(
     """
     chunks = (files[start : start + 16] for start in range(0, len(files), 16))
     found = decode(chunks, [str(file) for file in files], size, channels)
+    assert isinstance(found.images, Tensor)
     return found.images, found.kept, found.skipped
 
 
@@ -100,7 +103,12 @@ def _bytes(array: NDArray[Any]) -> NDArray[Any]:
 
 
 def hold_out(split: Split, share: float, where: str) -> tuple[Split, Split]:
-    """(kept, held out) by a hash of content: exact duplicates and groups stay together."""
+    """(kept, held out) by a hash of content: exact duplicates and groups stay together. Images are not copied."""
     groups = None if split.groups is None else [str(int(g)) for g in split.groups]
-    kept, held, _ = divide(split, digests_of(split.images), share, where, groups, salt=b"hold out")
-    return kept, held
+    made = sides(digests_of(split.images), share, where, groups, salt=b"hold out")
+    images = split.images
+    if not isinstance(images, Images):
+        tensor = images
+        images = OnDemand(lambda index: tensor[index], torch.arange(len(split)), tensor.shape[1:], "in memory")
+    whole = Split(images, split.labels, split.names, made.groups)
+    return whole.rows(torch.nonzero(~made.test)[:, 0]), whole.rows(torch.nonzero(made.test)[:, 0])

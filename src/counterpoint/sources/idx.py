@@ -14,8 +14,8 @@ from jaxtyping import Int64, UInt8
 from torch import Tensor
 
 from counterpoint.errors import SourceError, nearest
+from counterpoint.sources.collect import check_skipped
 from counterpoint.sources.content import digests_of, divide
-from counterpoint.sources.decode import check_skipped
 from counterpoint.sources.pixels import fit_images
 from counterpoint.sources.places import default_root, fetch, folder_of
 from counterpoint.types import Dataset, Split

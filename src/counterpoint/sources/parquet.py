@@ -3,8 +3,9 @@
 import json
 import re
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,12 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from counterpoint.errors import SourceError, nearest
+from counterpoint.sources.collect import Shelf, check_skipped, collect
 from counterpoint.sources.content import digests_of, divide
-from counterpoint.sources.decode import Encoded, check_skipped, decode, peek
+from counterpoint.sources.decode import Encoded, peek
 from counterpoint.sources.labels import group_names, group_numbers, hierarchy, index_labels
 from counterpoint.sources.pixels import fit_images
-from counterpoint.types import Dataset, Skipped, Split
+from counterpoint.types import Dataset, Images, Skipped, Split
 
 __all__ = ["Parquet", "holds_parquet"]
 
@@ -123,7 +125,7 @@ class _Columns:
 class _Part:
     """What was read of one side."""
 
-    images: UInt8[Tensor, "image channel height width"]
+    images: UInt8[Tensor, "image channel height width"] | Images
     digests: list[bytes]
     names: list[str]
     values: dict[str, list[Any]]
@@ -185,7 +187,10 @@ class Parquet:
         read = [*main, "unlabelled"] if "unlabelled" in sides else main
         columns = self._columns(sides[main[0]][0])
         encoding = self._encoding(sides[main[0]][0], columns.image)
-        parts = [self._read(sides[side], columns, encoding, hashed=not own and side != "unlabelled") for side in read]
+        rows = sum(_rows(path) for side in read for path in sides[side])
+        parts = [
+            self._read(sides[side], columns, encoding, rows, hashed=not own and side != "unlabelled") for side in read
+        ]
         skipped = tuple(one for part in parts for one in part.skipped)
         check_skipped(skipped, sum(part.total for part in parts), self.bad_share, self.root)
         empty = next((side for side, part in zip(read, parts, strict=True) if not len(part.images)), None)
@@ -240,7 +245,12 @@ class Parquet:
                 said += f"; groups on both sides: {shared:,}"
         else:
             train, test, said = divide(
-                splits[0], parts[0].digests, self.test_share, self.root, None if groups is None else groups[0]
+                splits[0],
+                parts[0].digests,
+                self.test_share,
+                self.root,
+                None if groups is None else groups[0],
+                reorder=True,
             )
         kind = self.kind or ("photos" if train.images.shape[1] == 3 else "objects")
         return Dataset(
@@ -297,7 +307,7 @@ class Parquet:
             if not _holds_bytes(kind) or self.shape is not None:
                 return _Encoding(None, 0)
             batch = next(pq.ParquetFile(path).iter_batches(_ROWS, columns=[image]), None)
-        items = [] if batch is None else _items(batch.column(0), path.parent)[0]
+        items = [] if batch is None else _items(batch.column(0), path.parent)
         found = peek(items[:: max(1, len(items) // 64)])
         channels = 1 if found and all(one[2] == 1 for one in found) else 3
         size = self.size
@@ -307,7 +317,9 @@ class Parquet:
             size = width if width == height and width <= _LARGEST_NATIVE else _DEFAULT_SIZE
         return _Encoding(size, channels)
 
-    def _read(self, paths: Sequence[Path], columns: _Columns, encoding: "_Encoding", *, hashed: bool) -> _Part:
+    def _read(
+        self, paths: Sequence[Path], columns: _Columns, encoding: "_Encoding", together: int, *, hashed: bool
+    ) -> _Part:
         import pyarrow.parquet as pq
 
         total = 0
@@ -318,64 +330,31 @@ class Parquet:
                 total += file.metadata.num_rows
             if lost:
                 raise SourceError(f"{path} lacks the column {lost[0]!r} that {paths[0].name} has")
-        names: list[str] = []
-        values: dict[str, list[Any]] = {name: [] for name in columns.others}
-
-        def batches(rows: int) -> Iterator[tuple[Path, int, Any]]:
-            for path in paths:
-                row = 0
-                with _reading(path):
-                    for batch in pq.ParquetFile(path).iter_batches(rows, columns=[columns.image, *columns.others]):
-                        for name in columns.others:
-                            values[name] += batch.column(name).to_pylist()
-                        yield path, row, batch.column(columns.image)
-                        row += len(batch)
-
         if encoding.size is None:
-            return self._read_arrays(batches, columns.image, total, names, values, hashed=hashed)
-
-        def chunks() -> Iterator[Sequence[Encoded]]:
-            for path, row, column in batches(_ROWS):
-                items, paths_in = _items(column, path.parent)
-                names[row_of[path] + row : row_of[path] + row + len(items)] = [
-                    said or f"{path.name}:{row + i}" for i, said in enumerate(paths_in)
-                ]
-                yield items
-
-        row_of: dict[Path, int] = {}
-        at = 0
-        for path in paths:
-            row_of[path] = at
-            at += pq.read_metadata(path).num_rows
-        names += [""] * total
-        decoded = decode(chunks(), names, encoding.size, encoding.channels, hashed=hashed)
+            return self._read_arrays(paths, columns, hashed=hashed)
+        values = _values(paths, columns.others)
+        shelf = _shelf(paths, columns.image)
+        decoded = collect(shelf, encoding.size, encoding.channels, hashed=hashed, together=together)
         kept = decoded.kept
         return _Part(
             decoded.images,
             list(decoded.digests),
-            [names[i] for i in kept],
+            [shelf.names[i] for i in kept],
             {name: [column[i] for i in kept] for name, column in values.items()} if decoded.skipped else values,
             total,
             list(decoded.skipped),
         )
 
-    def _read_arrays(
-        self,
-        batches: Any,
-        column_name: str,
-        total: int,
-        names: list[str],
-        values: dict[str, list[Any]],
-        *,
-        hashed: bool,
-    ) -> _Part:
-        where = f"column {column_name!r} of {self.root}"
+    def _read_arrays(self, paths: Sequence[Path], columns: _Columns, *, hashed: bool) -> _Part:
+        """Arrays of numbers; they lie in memory, whatever the budget."""
+        where = f"column {columns.image!r} of {self.root}"
+        names: list[str] = []
         parts: list[Tensor] = []
         kept: list[int] = []
         skipped: list[Skipped] = []
         high = 0.0
         row = 0
-        for path, start, column in batches(4096):
+        for path, start, column in _batches(paths, columns.image, 4096):
             if column.null_count:
                 gone = column.is_null().to_pylist()
                 skipped += [Skipped(f"{path.name}:{start + i}", "no image is there") for i, no in enumerate(gone) if no]
@@ -414,8 +393,9 @@ class Parquet:
             parts = [(part * (255 if high <= 1 else 1)).round().to(torch.uint8) for part in parts]
         images = torch.cat(parts)
         digests = digests_of(images) if hashed else []
+        values = _values(paths, columns.others)
         picked = {name: [column[i] for i in kept] for name, column in values.items()} if skipped else values
-        return _Part(fit_images(images, self.size), digests, names, picked, total, skipped)
+        return _Part(fit_images(images, self.size), digests, names, picked, row, skipped)
 
 
 @dataclass(frozen=True)
@@ -424,6 +404,90 @@ class _Encoding:
 
     size: int | None
     channels: int
+
+
+def _rows(path: Path) -> int:
+    import pyarrow.parquet as pq
+
+    with _reading(path):
+        return pq.read_metadata(path).num_rows
+
+
+def _batches(paths: Sequence[Path], column: str, rows: int) -> Iterator[tuple[Path, int, Any]]:
+    """(file, its first row, values) of a column, some rows at a time."""
+    import pyarrow.parquet as pq
+
+    for path in paths:
+        row = 0
+        with _reading(path):
+            for batch in pq.ParquetFile(path).iter_batches(rows, columns=[column]):
+                yield path, row, batch.column(0)
+                row += len(batch)
+
+
+def _values(paths: Sequence[Path], columns: Sequence[str]) -> dict[str, list[Any]]:
+    """Whole columns, by name."""
+    return {name: [v for _, _, some in _batches(paths, name, 65536) for v in some.to_pylist()] for name in columns}
+
+
+def _shelf(paths: Sequence[Path], column: str) -> Shelf:
+    """A column of encoded images, as `collect` reads it."""
+
+    def chunks() -> Iterator[Sequence[Encoded]]:
+        for path, _, some in _batches(paths, column, _ROWS):
+            yield _items(some, path.parent)
+
+    @cache
+    def all_items() -> list[Encoded]:
+        return [item for some in chunks() for item in some]
+
+    def pick(positions: Sequence[int]) -> Sequence[Encoded]:
+        items = all_items()
+        return [items[i] for i in positions]
+
+    names = _names(paths, column)
+
+    def identity() -> Iterator[str]:
+        """The column; of each file, and of each image file that a row may name, its path, size and time of change."""
+        yield column
+        for path in (*paths, *(paths[0].parent / name for name in names)):
+            with suppress(OSError, ValueError):
+                found = path.stat()
+                yield f"{path.absolute()}\0{found.st_size}\0{found.st_mtime_ns}"
+
+    where = str(paths[0] if len(paths) == 1 else paths[0].parent / paths[0].stem)
+    return Shelf(where, names, chunks, pick, identity, held=_encoded_bytes(paths, column))
+
+
+def _names(paths: Sequence[Path], column: str) -> list[str]:
+    """Of each image: what the column says, or the file and the row."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    names: list[str] = []
+    for path in paths:
+        with _reading(path):
+            kind = pq.read_schema(path).field(column).type
+        said: list[str | None] = [None] * _rows(path)
+        if pa.types.is_struct(kind) and kind.get_field_index("path") >= 0:
+            rows = (row for _, _, some in _batches([path], f"{column}.path", 65536) for row in some.to_pylist())
+            said = [(row or {}).get("path") for row in rows]
+        names += [one or f"{path.name}:{i}" for i, one in enumerate(said)]
+    return names
+
+
+def _encoded_bytes(paths: Sequence[Path], column: str) -> int:
+    """What a column takes in memory: rows of a Parquet file cannot be read one by one."""
+    import pyarrow.parquet as pq
+
+    total = 0
+    for path in paths:
+        about: Any = pq.read_metadata(path)
+        for i in range(about.num_row_groups):
+            group = about.row_group(i)
+            chunks = (group.column(j) for j in range(group.num_columns))
+            total += sum(c.total_uncompressed_size for c in chunks if c.path_in_schema.split(".")[0] == column)
+    return total
 
 
 @dataclass(frozen=True)
@@ -486,19 +550,17 @@ def _holds_bytes(kind: Any) -> bool:
     return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
 
 
-def _items(column: Any, folder: Path) -> tuple[list[Encoded], list[str | None]]:
-    """Encoded images of a column, and their own names where the column says them."""
+def _items(column: Any, folder: Path) -> list[Encoded]:
+    """Encoded images of a column: bytes, or else the file that a path beside them names."""
     import pyarrow as pa
 
     if not pa.types.is_struct(column.type):
-        return column.to_pylist(), [None] * len(column)
+        return column.to_pylist()
     items: list[Encoded] = []
-    names: list[str | None] = []
     for row in column.to_pylist():
         contents, path = (row or {}).get("bytes"), (row or {}).get("path")
         items.append(contents if contents is not None else (folder / path if path else None))
-        names.append(path or None)
-    return items, names
+    return items
 
 
 def _as_array(column: Any, shape: tuple[int, ...] | None, where: str) -> np.ndarray[Any, np.dtype[Any]]:

@@ -5,16 +5,20 @@ from jaxtyping import Shaped, UInt8
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from counterpoint.types import Images
+
 __all__ = ["fit_images", "measure"]
 
 _CHUNK = 1 << 24  # pixel values looked at together
 
 
-def measure(images: UInt8[Tensor, "image channel height width"]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def measure(
+    images: UInt8[Tensor, "image channel height width"] | Images,
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation of each channel, in [0, 1].
 
     Exact: from a histogram of the 256 values in integers of any length, so that neither the order nor the number of
-    images adds rounding. Memory is bounded: images are read a few at a time, also from a memory-mapped file.
+    images adds rounding. Memory is bounded: images are read a few at a time, wherever they lie.
 
     Returns:
         (mean, std), one number for each channel; the deviation divides by n. It is 0 for a channel of one value.
@@ -24,9 +28,10 @@ def measure(images: UInt8[Tensor, "image channel height width"]) -> tuple[tuple[
         ((0.5,), (0.5,))
     """
     channels = images.shape[1]
-    step = max(1, _CHUNK // max(1, images[0].numel() if len(images) else 1))
+    step = max(1, _CHUNK // max(1, images.shape[1:].numel()))
     counts = torch.zeros(channels, 256, dtype=torch.int64)
-    for part in images.split(step):
+    for start in range(0, len(images), step):
+        part = images[start : start + step]
         for channel in range(channels):
             counts[channel] += torch.bincount(part[:, channel].flatten(), minlength=256).cpu()
     mean: list[float] = []

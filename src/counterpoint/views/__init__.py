@@ -10,6 +10,7 @@ from counterpoint.views.crops import CentreCrop, Jigsaw, Pad, Resize, ResizedCro
 from counterpoint.views.erase import Cutout, Erase
 from counterpoint.views.filters import Blur, Noise, Sobel
 from counterpoint.views.flips import HFlip, QuarterTurn, VFlip
+from counterpoint.views.merged import Merged
 from counterpoint.views.op import as_float
 from counterpoint.views.policies import default, named, names
 from counterpoint.views.sheet import contact_sheet
@@ -27,6 +28,7 @@ __all__ = [
     "Greyscale",
     "HFlip",
     "Jigsaw",
+    "Merged",
     "Noise",
     "Normalise",
     "OneOf",

@@ -12,15 +12,15 @@ from torch import Tensor
 from counterpoint.errors import RecipeError, ShapeError
 from counterpoint.random import Stream
 from counterpoint.types import Policy
+from counterpoint.views.blocks import in_blocks
 from counterpoint.views.boxes import Box
+from counterpoint.views.colour import ColourJitter, Greyscale
 from counterpoint.views.crops import ResizedCrop, crop
 from counterpoint.views.flips import HFlip, VFlip
 from counterpoint.views.op import Images, as_float, chosen, rows, shaped
 from counterpoint.views.warps import Warp, warp
 
-__all__ = ["Chain", "OneOf", "OneOfDraw", "Views"]
-
-BLOCK = 2**19
+__all__ = ["Chain", "OneOf", "OneOfDraw", "Views", "cropped"]
 
 
 class _Run(NamedTuple):
@@ -35,7 +35,7 @@ def _one(images: Tensor, ops: tuple[Policy, ...], drawn: tuple[Any, ...]) -> Ten
     return ops[0].apply(images, drawn[0])
 
 
-def _cropped(images: Tensor, ops: tuple[Policy, ...], drawn: tuple[Any, ...]) -> Tensor:
+def cropped(images: Tensor, ops: tuple[Policy, ...], drawn: tuple[Any, ...], *, clip: bool = True) -> Tensor:
     """A crop and the flips after it: the flips reverse rows of its matrices."""
     head, box = ops[0], drawn[0]
     assert isinstance(head, ResizedCrop)
@@ -50,6 +50,7 @@ def _cropped(images: Tensor, ops: tuple[Policy, ...], drawn: tuple[Any, ...]) ->
         interpolation=head.interpolation,
         upside_down=turned.get(VFlip),
         mirrored=turned.get(HFlip),
+        clip=clip,
     )
 
 
@@ -71,7 +72,7 @@ def _plan(ops: tuple[Policy, ...]) -> tuple[_Run, ...]:
         if isinstance(ops[first], ResizedCrop):
             while last < len(ops) and isinstance(ops[last], HFlip | VFlip):
                 last += 1
-            runs.append(_Run(first, last, _cropped))
+            runs.append(_Run(first, last, cropped))
         else:
             modes: set[str] = set()
             last = first
@@ -123,19 +124,27 @@ class Chain:
 
     def apply(self, images: Images, drawn: tuple[Any, ...]) -> Float[Tensor, "batch channel tall wide"]:
         """All operations; on a CPU block by block of samples that stay in its cache."""
-        block = (
-            max(1, BLOCK // max(1, images[0].numel())) if len(images) and images.device.type == "cpu" else len(images)
-        )
-        if len(images) <= block:
+        if len(images) == 0 or images.device.type != "cpu":
             return self._through(images, drawn)
-        spans = [slice(first, first + block) for first in range(0, len(images), block)]
-        return torch.cat([self._through(images[span], rows(drawn, span)) for span in spans])
+        grouping = [op.alike(own) for op, own in zip(self.ops, drawn, strict=True) if isinstance(op, ColourJitter)]
+        order = grouping[0].argsort(stable=True) if grouping else None
+        size = self.after(*images.shape[-2:])
+        return in_blocks(images, size, lambda some, which: self._through(some, rows(drawn, which)), order)
 
     def _through(self, images: Tensor, drawn: tuple[Any, ...]) -> Tensor:
         x = as_float(images)
         for run in _plan(self.ops):
-            x = run.compute(x, self.ops[run.first : run.last], drawn[run.first : run.last])
+            op = self.ops[run.first]
+            if isinstance(op, ColourJitter | Greyscale) and _own(x, images):
+                x = op.apply_(x, drawn[run.first])
+            else:
+                x = run.compute(x, self.ops[run.first : run.last], drawn[run.first : run.last])
         return x
+
+
+def _own(x: Tensor, images: Tensor) -> bool:
+    """Whether x is no part of the caller's images, so that it may be overwritten."""
+    return x.is_contiguous() and x.untyped_storage().data_ptr() != images.untyped_storage().data_ptr()
 
 
 class OneOfDraw(NamedTuple):
@@ -226,8 +235,9 @@ class Views:
         return tuple(policy.draw(images, stream) for policy in self.policies)
 
     def apply(self, images: Images, drawn: tuple[Any, ...]) -> list[Tensor]:
-        """One float tensor in [0, 1] for each view, from parameters drawn before."""
-        return [as_float(policy.apply(images, own)) for policy, own in zip(self.policies, drawn, strict=True)]
+        """One float32 tensor in [0, 1] for each view, from parameters drawn before; autocast has no say."""
+        with torch.autocast(images.device.type, enabled=False):
+            return [as_float(policy.apply(images, own)) for policy, own in zip(self.policies, drawn, strict=True)]
 
     def __call__(self, images: Tensor, stream: Stream) -> list[Tensor]:
         """Draw and apply: one float tensor [batch, channel, height, width] in [0, 1] for each view, not normalised."""

@@ -15,6 +15,7 @@ __all__ = ["ColourJitter", "Greyscale", "JitterDraw", "Normalise", "Solarize", "
 
 RED, GREEN, BLUE = 0.2989, 0.587, 0.114
 CONTRAST, SATURATION, HUE = 1, 2, 3
+UNTOUCHED = 4
 
 
 def to_grey(images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch height width"]:
@@ -24,34 +25,72 @@ def to_grey(images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "bat
 
 
 def shift_hue(
-    images: Float[Tensor, "batch 3 height width"], turn: Float[Tensor, " batch"]
+    images: Float[Tensor, "batch 3 height width"],
+    turn: Float[Tensor, " batch"],
+    out: Float[Tensor, "batch 3 height width"] | None = None,
 ) -> Float[Tensor, "batch 3 height width"]:
     """Turn the hue around the HSV hexagon, saturation and value kept.
 
-    With M and m the largest and smallest channel and h in [0, 6) the turned hue, each channel is
-    m + (M - m) clamp(t, 0, 1), where t is |h - 3| - 1 for red, 2 - |h - 2| for green and 2 - |h - 4| for blue: the HSV
-    hexagon without naming its six sectors.
+    On the hexagon of circumference 6 a hue is d from red, where (M - m) d = M - 2 m + green + blue - red with M and m
+    the largest and smallest channel, on green's side if green > blue. Turned by t, red is
+    m + (M - m) clamp(||+-d + 6 t| - 3| - 1, 0, 1), and so for the other channels in cyclic order: nothing is divided,
+    no sector is named, and a grey stays as it is.
 
     Args:
         images: in [0, 1].
         turn: in turns of the circle; +-1/2 is the complement.
+        out: where the result is put; it may be `images`.
     """
-    red, green, blue = images.unbind(1)
-    high = torch.maximum(torch.maximum(red, green), blue)
-    low = torch.minimum(torch.minimum(red, green), blue)
+    planes = images.unbind(1)
+    high = torch.maximum(planes[0], planes[1])
+    low = torch.minimum(planes[0], planes[1])
+    torch.maximum(high, planes[2], out=high)
+    torch.minimum(low, planes[2], out=low)
     chroma = high - low
-    inverse = torch.where(chroma == 0, 1.0, chroma).reciprocal_()
-    blue_led = (red - green).mul_(inverse).add_(4)
-    green_led = (blue - red).mul_(inverse).add_(2)
-    red_led = (green - blue).mul_(inverse)
-    hue = torch.where(high == red, red_led, torch.where(high == green, green_led, blue_led))
-    hue.add_(6 * turn[:, None, None])
-    hue.sub_((hue / 6).floor_().mul_(6))
-    out = torch.empty_like(images)
-    out[:, 0] = (hue - 3).abs_().sub_(1).clamp_(0, 1).mul_(chroma).add_(low)
-    out[:, 1] = (hue - 2).abs_().neg_().add_(2).clamp_(0, 1).mul_(chroma).add_(low)
-    out[:, 2] = (hue - 4).abs_().neg_().add_(2).clamp_(0, 1).mul_(chroma).add_(low)
+    # The distance of a hue from a pure channel x, times the chroma, is this less 2 x.
+    further = (planes[0] + planes[1]).add_(planes[2]).add_(high).sub_(low, alpha=2)
+    low_less_chroma = low - chroma
+    turned = chroma * (6 * turn[:, None, None])
+    places: list[Tensor] = []
+    for channel in range(3):
+        after, before = planes[(channel + 1) % 3], planes[(channel + 2) % 3]
+        place = torch.sub(further, planes[channel], alpha=2).copysign_(after - before).add_(turned).abs_()
+        places.append(place.sub_(chroma, alpha=3).abs_().add_(low_less_chroma))
+    out = torch.empty_like(images) if out is None else out
+    for place, plane in zip(places, out.unbind(1), strict=True):
+        torch.clamp(place, low, high, out=plane)
     return out
+
+
+class _Blends(NamedTuple):
+    """The three operations that are no hue, in the order of each sample: x becomes clip(a x + b grey(x) + c mean grey).
+
+    A column for each place.
+    """
+
+    scale: Float[Tensor, "batch 3"]
+    grey: Float[Tensor, "batch 3"]
+    mean: Float[Tensor, "batch 3"]
+
+    def of(self, which: slice | Tensor) -> "_Blends":
+        """Those of some samples."""
+        return _Blends(*(part[which] for part in self))
+
+    def only(self, keep: Bool[Tensor, " batch"]) -> "_Blends":
+        """Nothing happens to the other samples."""
+        keep = keep[:, None]
+        return _Blends(torch.where(keep, self.scale, 1.0), self.grey * keep, self.mean * keep)
+
+    def change(self, x: Tensor, place: int) -> None:
+        """The operation at this place, in place."""
+        if len(x) == 0:
+            return
+        across = x.shape[1:].numel() // x.shape[1]
+        planes = x.view(len(x), -1, across)
+        level = to_grey(x).view(len(x), across) if x.shape[1] == 3 else planes[:, 0]
+        flat = self.mean[:, place, None] * level.mean(1, keepdim=True)
+        shift = torch.addcmul(flat, level, self.grey[:, place, None])
+        planes.mul_(self.scale[:, place, None, None]).add_(shift[:, None]).clamp_(0, 1)
 
 
 class JitterDraw(NamedTuple):
@@ -107,34 +146,58 @@ class ColourJitter:
 
     def apply(self, images: Images, drawn: JitterDraw) -> Float[Tensor, "batch channel height width"]:
         """The four operations, each sample in its own order."""
+        return self.apply_(as_float(images).clone(memory_format=torch.contiguous_format), drawn)
+
+    def apply_(
+        self, images: Float[Tensor, "batch channel height width"], drawn: JitterDraw
+    ) -> Float[Tensor, "batch channel height width"]:
+        """`apply` that may overwrite the images, which are contiguous."""
         colour = needs_colour(images, "ColourJitter")
+        blends, group = self._blends(drawn, colour), self.alike(drawn)
+        if images.device.type != "cpu":
+            return self._everywhere(images, drawn, blends, group, colour)
+        # Samples whose hue comes at the same place stand together, so that every pass changes neighbours.
+        order = group.argsort(stable=True)
+        ends = torch.bincount(group, minlength=UNTOUCHED + 1).cumsum(0).tolist()
+        order = order[: ends[HUE]]
+        ready = bool((group[1:] >= group[:-1]).all())
+        x = images[: ends[HUE]] if ready else images[order]
+        blends = blends.of(order)
+        for place in range(3):
+            rest = slice(ends[place], None)
+            blends.of(rest).change(x[rest], place)
+        if colour and self.hue > 0 and len(x):
+            shift_hue(x, drawn.factor[order, HUE], x)
+        for place in range(3):
+            rest = slice(0, ends[place])
+            blends.of(rest).change(x[rest], place)
+        return images if ready else images.index_copy_(0, order, x)
 
-        def change(x: Tensor, index: Tensor) -> Tensor:
-            return self._chain(x, drawn.order[index], drawn.factor[index], colour)
-
-        return chosen(as_float(images), drawn.keep, change)
-
-    def _chain(self, x: Tensor, order: Tensor, factor: Tensor, colour: bool) -> Tensor:
-        """At each place of the order the three blends are one pass, a x + b grey(x) + c mean(grey(x)), hue another."""
-        x = x.clone()
-        grey_level = self.contrast > 0 or (colour and self.saturation > 0)
-        for place in range(4):
-            which = order[:, place]
-            f = factor.gather(1, order[:, place : place + 1])[:, 0]
-            if self.brightness > 0 or grey_level:
-                idle = which >= (HUE if colour else SATURATION)
-                scale = torch.where(idle, 1.0, f)[:, None, None, None]
-                if grey_level:
-                    grey = to_grey(x) if colour else x[:, 0]
-                    flat = torch.where(which == CONTRAST, 1 - f, 0.0) * grey.mean((1, 2))
-                    own = torch.where((which == SATURATION) & ~idle, 1 - f, 0.0)
-                    shift = (grey * own[:, None, None]).add_(flat[:, None, None])
-                    x.mul_(scale).add_(shift[:, None]).clamp_(0, 1)
-                else:
-                    x.mul_(scale).clamp_(0, 1)
-            if colour and self.hue > 0:
-                x = chosen(x, which == HUE, lambda part, index, turn=f: shift_hue(part, turn[index]), owned=True)
+    def _everywhere(self, x: Tensor, drawn: JitterDraw, blends: _Blends, group: Tensor, colour: bool) -> Tensor:
+        """Without asking how many samples there are of each kind, which would make a device wait."""
+        for place in range(3):
+            blends.only((group > place) & drawn.keep).change(x, place)
+        if colour and self.hue > 0:
+            x = torch.where(drawn.keep[:, None, None, None], shift_hue(x, drawn.factor[:, HUE]), x)
+        for place in range(3):
+            blends.only(group <= place).change(x, place)
         return x
+
+    def _blends(self, drawn: JitterDraw, colour: bool) -> _Blends:
+        places = torch.arange(3, device=drawn.order.device)
+        which = drawn.order.gather(1, places + (places >= self._hue_place(drawn)[:, None]))
+        factor = drawn.factor.gather(1, which)
+        rest = 1 - factor
+        saturates = which == SATURATION
+        scale = factor if colour else torch.where(saturates, 1.0, factor)
+        return _Blends(scale, rest * (saturates & colour), rest * (which == CONTRAST))
+
+    def _hue_place(self, drawn: JitterDraw) -> Int64[Tensor, " batch"]:
+        return (drawn.order == HUE).byte().argmax(1)
+
+    def alike(self, drawn: JitterDraw) -> Int64[Tensor, " batch"]:
+        """At which place hue comes, 4 for samples left alone: a batch sorted by it takes fewer, larger passes."""
+        return torch.where(drawn.keep, self._hue_place(drawn), UNTOUCHED)
 
 
 @dataclass(frozen=True)
@@ -166,11 +229,19 @@ class Greyscale:
         self, images: Images, drawn: Bool[Tensor, "batch tile tile"]
     ) -> Float[Tensor, "batch channel height width"]:
         """Grey where drawn."""
-        x = as_float(images)
-        if not needs_colour(images, "Greyscale"):
+        return self._grey(as_float(images), drawn, owned=False)
+
+    def apply_(
+        self, images: Float[Tensor, "batch channel height width"], drawn: Bool[Tensor, "batch tile tile"]
+    ) -> Float[Tensor, "batch channel height width"]:
+        """`apply` that may overwrite the images."""
+        return self._grey(images, drawn, owned=True)
+
+    def _grey(self, x: Tensor, drawn: Tensor, *, owned: bool) -> Tensor:
+        if not needs_colour(x, "Greyscale"):
             return x
         if self.tiles == 1:
-            return chosen(x, drawn[:, 0, 0], lambda part, _: to_grey(part)[:, None].expand_as(part))
+            return chosen(x, drawn[:, 0, 0], lambda part, _: to_grey(part)[:, None].expand_as(part), owned=owned)
         height, width = x.shape[-2:]
         if height % self.tiles or width % self.tiles:
             raise ShapeError(f"Greyscale(tiles={self.tiles}) needs sides divisible by it, but got {height} x {width}")

@@ -13,7 +13,7 @@ from counterpoint.errors import RecipeError, ShapeError
 from counterpoint.random import Stream
 from counterpoint.views.boxes import Box, draw_boxes
 from counterpoint.views.op import Images, as_float, interval
-from counterpoint.views.resample import axis_weights, resample
+from counterpoint.views.resample import axis_taps, axis_weights, resample, resample_tapped, short
 
 __all__ = ["CentreCrop", "Jigsaw", "JigsawDraw", "Pad", "Resize", "ResizedCrop", "crop", "patches"]
 
@@ -40,16 +40,23 @@ def crop(
     interpolation: str = "bilinear",
     upside_down: Bool[Tensor, " batch"] | None = None,
     mirrored: Bool[Tensor, " batch"] | None = None,
+    clip: bool = True,
 ) -> Float[Tensor, "batch channel size size"]:
     """Cut one rectangle out of each image, resize it with anti-aliasing, and flip it, in one pass.
 
-    What lies outside the rectangle has no influence, as if it were cut first. Bicubic overshoot is clipped to [0, 1].
+    What lies outside the rectangle has no influence, as if it were cut first. Bicubic overshoot is clipped to [0, 1],
+    unless the caller does it.
     """
     x = as_float(images)
     height, width = x.shape[-2:]
-    vertical = axis_weights(box.top, box.height, height, size, interpolation=interpolation, mirror=upside_down)
     horizontal = axis_weights(box.left, box.width, width, size, interpolation=interpolation, mirror=mirrored)
-    return resample(x, vertical, horizontal).clamp_(0, 1)
+    if x.device.type == "cpu" and x.dtype == torch.float32 and short(height, size):
+        taps = axis_taps(box.top, box.height, height, size, interpolation=interpolation, mirror=upside_down)
+        resized = resample_tapped(x, *taps, horizontal)
+    else:
+        vertical = axis_weights(box.top, box.height, height, size, interpolation=interpolation, mirror=upside_down)
+        resized = resample(x, vertical, horizontal)
+    return resized.clamp_(0, 1) if clip else resized
 
 
 @dataclass(frozen=True)

@@ -48,15 +48,20 @@ def warp(images: Images, warps: Sequence[Warp], drawn: Sequence[Any]) -> Float[T
     for part in warps:
         sizes.append(part.after(*sizes[-1]))
     height, width = sizes[-1]
-    across = torch.arange(width, device=x.device, dtype=x.dtype) - (width - 1) / 2
-    down = torch.arange(height, device=x.device, dtype=x.dtype) - (height - 1) / 2
-    points = torch.stack(torch.meshgrid(across, down, indexing="xy"), -1)[None]
+    points = _centres(height, width, x)
     for part, own, (tall, wide) in zip(reversed(warps), reversed(drawn), reversed(sizes[:-1]), strict=True):
         points = part.trace(points, own, tall, wide)
     half = torch.tensor([x.shape[-1] / 2, x.shape[-2] / 2], device=x.device, dtype=x.dtype)
     grid = (points / half).expand(len(x), -1, -1, -1)
     mode = next((part.interpolation for part in warps if part.interpolation), "bilinear")
     return F.grid_sample(x, grid, mode=mode, padding_mode="zeros", align_corners=False)
+
+
+def _centres(height: int, width: int, like: Tensor) -> Float[Tensor, "1 height width 2"]:
+    """Of all pixels."""
+    across = torch.arange(width, device=like.device, dtype=like.dtype) - (width - 1) / 2
+    down = torch.arange(height, device=like.device, dtype=like.dtype) - (height - 1) / 2
+    return torch.stack(torch.meshgrid(across, down, indexing="xy"), -1)[None]
 
 
 def _turn(points: Tensor, radians: Tensor) -> Tensor:
@@ -234,11 +239,13 @@ class Elastic:
         height, width = drawn.shape[-2:]
         vertical = gaussian_matrix(height, self.sigma, truncate=self.truncate, device=drawn.device)
         horizontal = gaussian_matrix(width, self.sigma, truncate=self.truncate, device=drawn.device)
-        return vertical @ drawn @ horizontal.T * self.alpha
+        return vertical @ (drawn @ (horizontal.T * self.alpha))
 
     def trace(self, points: Tensor, drawn: Tensor, height: int, width: int) -> Tensor:
         """Each point moved by the field, which is read bilinearly and held beyond the border."""
         field = self.displacement(drawn)
+        if points.device.type == "cpu" and torch.equal(points, _centres(height, width, points)):
+            return points + field.permute(0, 2, 3, 1)
         grid = points / torch.tensor([width / 2, height / 2], device=points.device)
         read = F.grid_sample(
             field, grid.expand(len(field), -1, -1, -1), mode="bilinear", padding_mode="border", align_corners=False

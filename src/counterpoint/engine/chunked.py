@@ -1,0 +1,198 @@
+"""A batch whose activations do not fit: encoded in chunks, compared once as a whole, encoded again with its gradient.
+
+1. Every chunk is encoded without keeping activations; its h, z and p are put together to those of the whole batch.
+2. The whole batch is compared; the backward pass of the loss ends at h, z and p.
+3. Every chunk is encoded again, with the same views and the same dropout, and takes its rows of that gradient on.
+
+The sum over chunks is the whole batch's gradient, to rounding. A layer whose output for one image depends on the
+others, BatchNorm above all, sees a chunk in place of the batch: there the loss itself differs.
+
+Source: Gao et al. 2021, arXiv:2101.06983 (GradCache), section 3. Nothing is saved for the replay: views and dropout are
+functions of seed, step and chunk.
+"""
+
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from counterpoint.engine.machine import Numerics
+from counterpoint.engine.step import Compared
+from counterpoint.model import Model
+from counterpoint.random import forked
+from counterpoint.recipe import Recipe
+from counterpoint.types import Batch, Context, Encoded, Rows
+from counterpoint.views.op import rows as part
+
+__all__ = ["chunked", "chunks", "normalises_over_rows"]
+
+
+def normalises_over_rows(model: nn.Module) -> int:
+    """How many layers of a model are BatchNorm: their outputs for an image depend on the others of its chunk."""
+    kind = nn.modules.batchnorm._BatchNorm  # pyright: ignore[reportPrivateUsage]
+    return sum(isinstance(module, kind) for module in model.modules())
+
+
+def chunks(images: int, most: int) -> list[slice]:
+    """The fewest runs of at most so many images, their sizes alike to one.
+
+    Example:
+        >>> chunks(10, 4)
+        [slice(0, 3, None), slice(3, 6, None), slice(6, 10, None)]
+    """
+    count = max(1, -(-images // most))
+    return [slice(a, b) for a, b in pairwise(images * i // count for i in range(count + 1))]
+
+
+def chunked(
+    recipe: Recipe, model: Model, batch: Batch, context: Context, numerics: Numerics, most: int
+) -> tuple[Compared, Tensor]:
+    """`compare` and the backward pass of its loss: this rank's gradients are in the parameters.
+
+    Args:
+        recipe: with every schedule resolved at this step.
+        model: in training mode.
+        batch: this rank's share of the global batch.
+        context: its draws are a function of the seed and the step.
+        numerics: precision of the passes.
+        most: images that are encoded at a time.
+
+    Returns:
+        What was compared, out of the graph, and the loss as it is weighted among ranks.
+    """
+    device = batch.images.device
+    encode = _Encode.of(recipe, model, batch, context)
+    spans = chunks(len(batch.images), most)
+    with numerics.autocast(device), _buffers_kept(model.towers, model.predictor):
+        first = [encode.without_graph(number, span) for number, span in enumerate(spans)]
+    online = _leaf(_joined([ours for ours, _ in first]))
+    keys = online if all(theirs is ours for ours, theirs in first) else _joined([theirs for _, theirs in first])
+    learned = keys is not online and any(t.requires_grad for _, theirs in first for t in _tensors(theirs))
+    if learned:
+        keys = _leaf(keys)
+    rows = [len(ours.rows) for ours, _ in first], [len(theirs.rows) for _, theirs in first]
+    places = [_places([side[i].rows for side in first]).split(count) for i, count in enumerate(rows)]
+    del first
+    with numerics.autocast(device):
+        matches = recipe.negatives.match(online, keys, recipe.pairing, recipe.score, model.negatives, context)
+        loss = recipe.objective(matches)
+    weighted = context.comm.weight(loss)
+    weighted.backward()
+    for number, span in enumerate(spans):
+        with numerics.autocast(device):
+            ours, theirs = encode.with_graph(number, span, learned)
+        pairs = [(ours, online, places[0][number])]
+        if theirs is not None:
+            pairs.append((theirs, keys, places[1][number]))
+        ends = [
+            (mine, whole.grad[place])
+            for chunk, joined, place in pairs
+            for mine, whole in zip(_tensors(chunk), _tensors(joined), strict=True)
+            if whole.grad is not None and mine.requires_grad
+        ]
+        torch.autograd.backward([mine for mine, _ in ends], [gradient for _, gradient in ends])
+    return Compared(loss, online.detached(), keys.detached(), matches), weighted.detach()
+
+
+@dataclass(frozen=True, eq=False)
+class _Encode:
+    """The forward pass of a chunk: the same views and the same dropout whenever it is asked for."""
+
+    recipe: Recipe
+    model: Model
+    batch: Batch
+    context: Context
+    rows: Rows
+    drawn: Any
+
+    @classmethod
+    def of(cls, recipe: Recipe, model: Model, batch: Batch, context: Context) -> "_Encode":
+        step, streams = context.clock.step, context.streams
+        rows = recipe.pairing.draw(Rows.of(batch, len(recipe.views)), streams.at("pairing", step))
+        return cls(recipe, model, batch, context, rows, recipe.views.draw(batch.images, streams.at("views", step)))
+
+    def _chunk(self, span: slice) -> tuple[list[Tensor], Rows]:
+        images = len(self.batch.images)
+        mine = torch.cat([torch.arange(images)[span] + view * images for view in range(len(self.recipe.views))])
+        views = self.recipe.views.apply(self.batch.images[span], part(self.drawn, span))
+        return views, self.rows.where(mine.to(self.batch.images.device))
+
+    def _seed(self, number: int) -> int:
+        return self.context.streams.number("layers", self.context.clock.step, self.context.comm.rank, number)
+
+    def without_graph(self, number: int, span: slice) -> tuple[Encoded, Encoded]:
+        """Anchors and keys of a chunk; keys are the very anchors where the target says so."""
+        views, rows = self._chunk(span)
+        with forked(self._seed(number), self.batch.images.device):
+            with torch.no_grad():
+                online = self.model(views, rows)
+            # With gradient from here on, so that a target whose keys have one shows it.
+            online = _leaf(online)
+            keys = self.recipe.target.keys(self.model, self.model.target, views, online, self.context)
+        return online, keys
+
+    def with_graph(self, number: int, span: slice, keys: bool) -> tuple[Encoded, Encoded | None]:
+        """The same with activations kept; keys only where they are asked for."""
+        views, rows = self._chunk(span)
+        with forked(self._seed(number), self.batch.images.device):
+            online = self.model(views, rows)
+            if not keys:
+                return online, None
+            return online, self.recipe.target.keys(self.model, self.model.target, views, online, self.context)
+
+
+def _tensors(encoded: Encoded) -> list[Tensor]:
+    return [t for t in (encoded.h, encoded.z, encoded.p) if t is not None]
+
+
+def _leaf(encoded: Encoded) -> Encoded:
+    flat = encoded.detached()
+    for tensor in _tensors(flat):
+        tensor.requires_grad_()
+    return flat
+
+
+def _places(chunks: Sequence[Rows]) -> Tensor:
+    """Where the rows of the chunks, one chunk after the other, stand in the whole batch: view-major."""
+    view, position = torch.cat([c.view for c in chunks]), torch.cat([c.position for c in chunks])
+    order = torch.argsort(view * (int(position.max()) + 1) + position, stable=True)
+    return torch.empty_like(order).scatter_(0, order, torch.arange(len(order), device=order.device))
+
+
+def _joined(chunks: Sequence[Encoded]) -> Encoded:
+    """The rows of all chunks as those of one batch, out of the graph."""
+    order = torch.argsort(_places([chunk.rows for chunk in chunks]))
+
+    def whole(parts: Sequence[Tensor]) -> Tensor:
+        return torch.cat([t.detach() for t in parts])[order]
+
+    predictions = [chunk.p for chunk in chunks if chunk.p is not None]
+    everyone = [chunk.rows for chunk in chunks]
+    partners = [rows.partner for rows in everyone if rows.partner is not None]
+    rows = Rows(
+        whole([rows.sample for rows in everyone]),
+        whole([rows.position for rows in everyone]),
+        whole([rows.view for rows in everyone]),
+        whole([rows.label for rows in everyone]),
+        whole(partners) if partners else None,
+    )
+    return Encoded(
+        whole([chunk.h for chunk in chunks]),
+        whole([chunk.z for chunk in chunks]),
+        rows,
+        whole(predictions) if predictions else None,
+    )
+
+
+@contextmanager
+def _buffers_kept(*modules: nn.Module | None) -> Generator[None]:
+    """Put buffers (running statistics) back afterwards: only the second pass of a chunk moves them."""
+    before = [(buffer, buffer.clone()) for module in modules if module is not None for buffer in module.buffers()]
+    yield
+    with torch.no_grad():
+        for buffer, value in before:
+            buffer.copy_(value)

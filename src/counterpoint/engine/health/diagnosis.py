@@ -1,0 +1,317 @@
+"""From the readings of a run to findings: a pure function, the same while the run goes on and afterwards.
+
+A condition is judged at each logged step from the 20th step on, while the learning rate does not rise. It is a finding
+when it held at three readings in a row, and has gone when it did not at two. Findings stand in the order of causes:
+one that another explains is left out (a run with exploded weights sits at its ceiling, collapsed; only the explosion is
+told).
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from counterpoint.engine.health.remedies import flags, remedy
+
+__all__ = ["Chart", "Finding", "diagnose"]
+
+FIRST = 20  # steps before the first judgement
+PATIENCE = 3  # readings in a row, for a finding to come
+RELIEF = 2  # readings in a row, for it to go
+
+BURST = 0.1  # an update of so much of the weights' norm; healthy ones are a fiftieth at most
+HUGE = 1.0  # root mean square of all weights
+STILL = 1e-5  # an update of so little of the weights' norm
+LOST = 0.5  # share of anchors without a positive
+STUCK = 0.9  # share of anchors whose softmax can't teach
+EQUAL = 0.1  # deviation of a dimension, 1 for isotropic rows
+BLURRED = 3e-3  # the same, below which rounding decides which candidate is the best
+FEW = {"z": 3.0, "h": 4.0}  # directions; young or briefly trained projectors use little more than three
+LUCK = 4.5  # standard deviations above guessing
+
+TITLES = {
+    "no-positives": "No positives in the batch",
+    "exploding-updates": "Exploding updates",
+    "vanishing-updates": "Vanishing updates",
+    "saturated-temperature": "Saturated temperature",
+    "loss-at-ceiling": "Loss at its ceiling",
+    "complete-collapse": "Complete collapse",
+    "dimensional-collapse": "Dimensional collapse",
+}
+COLLAPSES = {"complete-collapse", "dimensional-collapse"}
+EXPLAINS = {
+    "no-positives": {"loss-at-ceiling", "vanishing-updates", *COLLAPSES},
+    "exploding-updates": {"vanishing-updates", "saturated-temperature", "loss-at-ceiling", *COLLAPSES},
+    "vanishing-updates": {"loss-at-ceiling", *COLLAPSES},
+    "saturated-temperature": {"vanishing-updates", "loss-at-ceiling", *COLLAPSES},
+    "loss-at-ceiling": COLLAPSES,
+    "complete-collapse": {"dimensional-collapse"},
+    "dimensional-collapse": {"loss-at-ceiling"},
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that is wrong with a run.
+
+    Args:
+        name: `complete-collapse`, `dimensional-collapse`, `loss-at-ceiling`, `saturated-temperature`, `no-positives`,
+            `exploding-updates` or `vanishing-updates`.
+        title: the same for a person.
+        since: the first step of those at which it held without a break.
+        evidence: one sentence with numbers.
+        advice: what usually helps.
+        settings: to try, by dial or path.
+        flags: the same, as typed.
+        severity: `bad` spoils the run, `note` may be meant.
+    """
+
+    name: str
+    title: str
+    since: int
+    evidence: str
+    advice: str
+    settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    flags: str = ""
+    severity: Literal["bad", "note"] = "bad"
+
+    def fields(self) -> dict[str, Any]:
+        """As it is logged."""
+        return asdict(self)
+
+    def line(self) -> str:
+        """As it is said while a run goes on."""
+        tried = f"; try {self.flags}" if self.flags else f"; {self.advice}"
+        return f"{self.title.lower()} since step {self.since:,}: {self.evidence}{tried}"
+
+
+@dataclass(frozen=True)
+class _Reading:
+    step: int
+    loss: float | None
+    lr: float
+    health: Mapping[str, float]
+
+    def __call__(self, name: str, otherwise: float) -> float:
+        return self.health.get(name, otherwise)
+
+
+@dataclass
+class _Case:
+    """How long a condition has held, or not."""
+
+    since: int = 0
+    held: int = 0
+    missed: int = 0
+    found: bool = False
+
+    def see(self, holds: bool, step: int) -> None:
+        if holds:
+            self.since = self.since if self.held or self.found else step
+            self.held, self.missed = self.held + 1, 0
+        else:
+            self.held, self.missed = 0, self.missed + 1
+        self.found = self.held >= PATIENCE or (self.found and self.missed < RELIEF)
+
+
+class Chart:
+    """Follows a run line by line of its log.
+
+    Args:
+        recipe: recipe.json, for the advice; as much of it as there is.
+    """
+
+    def __init__(self, recipe: Mapping[str, Any] | None = None) -> None:
+        self.recipe = recipe or {}
+        self.readings: list[_Reading] = []
+        self.cases = {name: _Case() for name in TITLES}
+        self.informed = False  # whether anchors ever found their positives better than by guessing
+        self.tried = self.hits = self.lucky = 0.0  # anchors, what they found, what guessing would have
+        self.blind = 0  # readings at which they did not, although their rows were not all one
+        self.peak = 0.0
+        self.rising = False
+
+    def add(self, line: Mapping[str, Any]) -> None:
+        """Take in a line; those that say nothing of health are passed over."""
+        if line.get("event") == "end":
+            self._ended(line)
+        health = line.get("health")
+        if line.get("event") != "step" or not isinstance(health, Mapping):
+            return
+        read = _Reading(int(line["step"]), line.get("loss"), float(line.get("lr", 0.0)), health)
+        self.rising = read.lr > 1.0001 * self.peak and bool(self.readings)
+        self.peak = max(self.peak, read.lr)
+        self.readings.append(read)
+        self.tried += read("anchors", 64.0)
+        self.hits += read("anchors", 64.0) * read("accuracy", 0.0)
+        self.lucky += read("anchors", 64.0) * read("chance", 1.0)
+        self.informed |= self._informed()
+        if read.step < FIRST or self.rising:
+            return
+        self.blind += not self.informed and read("std", 1.0) > BLURRED
+        for name, case in self.cases.items():
+            holds = _CONDITIONS[name](self)
+            if holds is not None:
+                case.see(holds, read.step)
+
+    def _ended(self, line: Mapping[str, Any]) -> None:
+        """A run that stopped by itself."""
+        step = int(line.get("step", 0))
+        if line.get("reason") == "no-positives":
+            self.readings.append(_Reading(step, None, self.peak, {"no_positive": 1.0}))
+            self.cases["no-positives"] = _Case(step, PATIENCE, 0, True)
+        # Without any reading the first steps broke it.
+        if line.get("reason") == "diverged" and all(_burst(read) for read in self.readings[-1:]):
+            self.readings.append(_Reading(step, None, self.peak, self.last))
+            case = self.cases["exploding-updates"]
+            self.cases["exploding-updates"] = _Case(case.since or step, PATIENCE, 0, True)
+
+    def _informed(self) -> bool:
+        """Whether more anchors than by luck have found a positive; two views of an image count as one."""
+        chance = min(1.0, self.lucky / max(1.0, self.tried))
+        return self.hits > self.lucky + LUCK * (2 * self.tried * chance * (1 - chance)) ** 0.5
+
+    @property
+    def last(self) -> Mapping[str, float]:
+        """The newest readings."""
+        return self.readings[-1].health if self.readings else {}
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What holds now, causes first."""
+        held = [name for name in TITLES if self.cases[name].found]
+        explained = {name for cause in held for name in EXPLAINS[cause]}
+        return tuple(self._finding(name) for name in held if name not in explained)
+
+    def _finding(self, name: str) -> Finding:
+        read = self.readings[-1]
+        advice, settings = remedy(name, self.recipe, read.health)
+        typed = flags(settings, self.recipe)
+        note = name == "no-positives" and read("no_positive", 0.0) < 0.9
+        severity: Literal["bad", "note"] = "note" if note else "bad"
+        since = self.cases[name].since
+        return Finding(name, TITLES[name], since, _EVIDENCE[name](read), advice, settings, typed, severity)
+
+
+def diagnose(history: Iterable[Mapping[str, Any]], recipe: Mapping[str, Any] | None = None) -> tuple[Finding, ...]:
+    """What is wrong at the end of a history; nothing where it is healthy, short, or has no readings.
+
+    Args:
+        history: the lines of log.jsonl.
+        recipe: the content of recipe.json, for the advice.
+    """
+    chart = Chart(recipe)
+    for line in history:
+        chart.add(line)
+    return chart.findings
+
+
+# ---------------------------------------------------------------- conditions
+
+
+def _burst(read: _Reading) -> bool:
+    return read("update", 0.0) > BURST or read("weight_rms", 0.0) > HUGE
+
+
+def _no_positives(chart: Chart) -> bool:
+    return chart.readings[-1]("no_positive", 0.0) > LOST
+
+
+def _exploding(chart: Chart) -> bool:
+    return _burst(chart.readings[-1])
+
+
+def _vanishing(chart: Chart) -> bool | None:
+    """Not to be judged where the schedule itself takes the learning rate away."""
+    read = chart.readings[-1]
+    return None if read.lr < 0.1 * chart.peak else read("update", 1.0) < STILL
+
+
+def _saturated(chart: Chart) -> bool:
+    return chart.readings[-1]("saturated", 0.0) > STUCK
+
+
+def _at_ceiling(chart: Chart) -> bool:
+    """The loss is that of equal scores, and no positive was ever found, while there were rows to tell apart."""
+    read = chart.readings[-1]
+    if chart.informed or read.loss is None or "ceiling" not in read.health:
+        return False
+    # Rows of few directions can't tell: that is a fault of its own.
+    return chart.blind >= PATIENCE and read.loss > 0.98 * read.health["ceiling"] and not _few_directions(chart)
+
+
+def _collapsed(chart: Chart) -> bool:
+    read = chart.readings[-1]
+    return read("std", 1.0) < EQUAL and not _grows(chart, "std")
+
+
+def _few_directions(chart: Chart) -> bool:
+    """Fewer than the classes span, where there are few of them."""
+    read = chart.readings[-1]
+    for name in ("z", "h"):
+        enough = min(FEW[name], 0.25 * read(f"room_{name}", 0.0), 0.5 * (1 / max(read("chance", 0.0), 1e-9) - 1))
+        if read(f"rank_{name}", enough) < enough and not _grows(chart, f"rank_{name}"):
+            return True
+    return False
+
+
+def _grows(chart: Chart, name: str) -> bool:
+    """By a tenth over the last readings."""
+    then = chart.readings[-PATIENCE:][0].health.get(name, 0.0)
+    return chart.readings[-1].health.get(name, 0.0) > 1.1 * then
+
+
+_CONDITIONS: Mapping[str, Callable[[Chart], bool | None]] = {
+    "no-positives": _no_positives,
+    "exploding-updates": _exploding,
+    "vanishing-updates": _vanishing,
+    "saturated-temperature": _saturated,
+    "loss-at-ceiling": _at_ceiling,
+    "complete-collapse": _collapsed,
+    "dimensional-collapse": _few_directions,
+}
+
+
+# ---------------------------------------------------------------- evidence
+
+
+def _said_exploding(read: _Reading) -> str:
+    if "update" not in read.health:
+        return "the loss was no number before the first reading was taken"
+    moved = f"a step moves the weights by {read.health['update']:.2g} of their norm"
+    return f"{moved}, and their root mean square is {read('weight_rms', 0.0):.2g}"
+
+
+def _said_saturated(read: _Reading) -> str:
+    share = f"for {read('saturated', 0.0):.0%} of the anchors"
+    reach = read("reach", 0.0)
+    if reach < 1:
+        return f"the logits of the best and the worst candidate can differ by {reach:.2g} only, {share}"
+    return f"logits can differ by {reach:,.0f}, so that one negative decides or all rows crowd together, {share}"
+
+
+def _said_few(read: _Reading) -> str:
+    told = [
+        f"{read(f'rank_{name}', 0.0):.1f} of {read(f'room_{name}', 0.0):.0f} in {name}"
+        for name in ("z", "h")
+        if f"rank_{name}" in read.health
+    ]
+    return f"effective rank {' and '.join(told)}"
+
+
+_EVIDENCE: Mapping[str, Callable[[_Reading], str]] = {
+    "no-positives": lambda read: f"{read('no_positive', 1.0):.0%} of the anchors have no positive in the batch",
+    "exploding-updates": _said_exploding,
+    "vanishing-updates": lambda read: (
+        f"a step moves the weights by {read('update', 0.0):.1e} of their norm "
+        f"(gradient {read('grad_norm', 0.0):.1e}, learning rate {read.lr:.1e})"
+    ),
+    "saturated-temperature": _said_saturated,
+    "loss-at-ceiling": lambda read: (
+        f"the loss is {read.loss or 0.0:.3f}, that of equal scores is {read('ceiling', 0.0):.3f}, "
+        f"and {read('accuracy', 0.0):.1%} of the anchors find a positive ({read('chance', 0.0):.1%} by guessing)"
+    ),
+    "complete-collapse": lambda read: (
+        f"the deviation of a dimension of z is {read('std', 0.0):.2g}, where 1 is spread out and 0 is one point"
+    ),
+    "dimensional-collapse": _said_few,
+}

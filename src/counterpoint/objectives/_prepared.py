@@ -1,0 +1,75 @@
+"""A match made ready: checked, and each of its tensors prepared once for each score."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from counterpoint.errors import RecipeError, ShapeError
+from counterpoint.types import Columns, Match
+
+# Below every logit, yet a number: its exponential beside any other is exactly 0, and 0 times it is 0.
+FLOOR = -1e30
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """Columns of a match, with the places of its query and its rows among the prepared tensors."""
+
+    columns: Columns
+    query: int
+    rows: int
+
+
+def check(match: Match, temperature: float) -> None:
+    """Refuse what cannot be compared."""
+    if not temperature > 0:
+        raise RecipeError(
+            f"the temperature is {temperature}, but it divides the scores and must be above 0; 0.1 is usual"
+        )
+    if not match.columns:
+        raise ShapeError("the match has no candidates; give it at least one group of columns")
+    anchors = len(match.query)
+    for i, group in enumerate(match.columns):
+        if group.query is not None and len(group.query) != anchors:
+            raise ShapeError(
+                f"the match has {anchors} anchors, but group {i} of its columns has a query of {len(group.query)} "
+                "rows; both must describe the same anchors"
+            )
+        if group.rows.ndim not in (2, 3) or (group.rows.ndim == 3 and len(group.rows) != anchors):
+            raise ShapeError(
+                f"group {i} of the columns is {list(group.rows.shape)}; with {anchors} anchors it must be "
+                f"[candidate, dim], or [{anchors}, candidate, dim] where candidates are private to an anchor"
+            )
+
+
+def prepare(match: Match) -> tuple[list[Tensor], list[Group]]:
+    """Each distinct tensor once for each score, in the precision of the computation."""
+    used = [match.query, *(t for group in match.columns for t in (group.query, group.rows) if t is not None)]
+    precision = torch.float64 if any(t.dtype == torch.float64 for t in used) else torch.float32
+    known: list[tuple[Tensor, object]] = []
+    prepared: list[Tensor] = []
+
+    def place(tensor: Tensor, group: Columns) -> int:
+        for i, (other, score) in enumerate(known):
+            if other is tensor and score == group.score:
+                return i
+        known.append((tensor, group.score))
+        prepared.append(group.score.prepare(tensor.to(precision)))
+        return len(prepared) - 1
+
+    groups = [
+        Group(group, place(match.query if group.query is None else group.query, group), place(group.rows, group))
+        for group in match.columns
+    ]
+    return prepared, groups
+
+
+def full_precision(like: Tensor) -> torch.autocast:
+    """Whatever autocast says."""
+    return torch.autocast(like.device.type, enabled=False)
+
+
+def cut(length: int, tile: int) -> list[slice]:
+    """Tiles of at most this many rows."""
+    return [slice(start, min(start + tile, length)) for start in range(0, length, tile)]

@@ -1,0 +1,403 @@
+"""What the doctor reads, what it makes of it, and that it leaves a run alone."""
+
+import math
+import sys
+from dataclasses import dataclass
+
+import pytest
+import torch
+
+import counterpoint as cp
+from counterpoint.engine import Chart, diagnose, flags
+from counterpoint.engine.health import Moved, read
+from counterpoint.engine.health.diagnosis import TITLES
+from counterpoint.evaluation import alignment, uniformity
+from counterpoint.evaluation.spectra import spectra
+from counterpoint.objectives import Contrast, Each
+from counterpoint.relations import Aligned, Explicit, Keyed, Related, Unrelated
+from counterpoint.scores import Cosine, Dot
+from counterpoint.types import Columns, Encoded, Loss, Match, Rows
+
+# ---------------------------------------------------------------- readings
+
+
+def encoded(z, views=2, h=None):
+    n = len(z) // views
+    sample, view = torch.arange(n).repeat(views), torch.arange(views).repeat_interleave(n)
+    return Encoded(z if h is None else h, z, Rows(sample, sample, view, torch.full((len(z),), -1)))
+
+
+def pairs(z):
+    """NT-Xent's match: row i and row i + n."""
+    row = torch.arange(len(z))
+    image = row % (len(z) // 2)
+    return Match(z, (Columns(z, Keyed(image, image, row, row), Cosine()),))
+
+
+def noise(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def test_rows_agree_with_evaluation():
+    z, h = noise(80, 12) + 0.5, noise(80, 30, seed=1).relu()
+    h[:, 3] = 0.25
+    found = read(encoded(z, h=h), [pairs(z)], Contrast(0.5), 0.5)
+    seen, unit = z[:40], torch.nn.functional.normalize(z)
+    assert found["rank_z"] == pytest.approx(spectra(seen).effective_rank.value, rel=1e-4)
+    assert found["rank_h"] == pytest.approx(spectra(h[:40]).effective_rank.value, rel=1e-4)
+    assert (found["room_z"], found["room_h"]) == (12, 30)
+    assert found["std"] == pytest.approx(float(unit[:40].std(0, correction=0).mean()) * 12**0.5, rel=1e-4)
+    assert found["uniformity"] == pytest.approx(uniformity(seen), rel=1e-4)
+    assert found["alignment"] == pytest.approx(alignment(z[:40], z[40:]), rel=1e-4)
+    assert found["dead"] == pytest.approx(1 / 30, rel=1e-4)
+
+
+def test_pairs_agree_with_loops():
+    z = noise(20, 6)
+    found = read(encoded(z), [pairs(z)], Contrast(0.5), 0.5)
+    unit = torch.nn.functional.normalize(z)
+    positive, negative, hits = [], [], 0
+    for i in range(20):
+        scores = {j: float(unit[i] @ unit[j]) for j in range(20) if j != i}
+        twin = (i + 10) % 20
+        positive.append(scores[twin])
+        negative += [s for j, s in scores.items() if j != twin]
+        hits += max(scores, key=scores.__getitem__) == twin
+    assert found["positive"] == pytest.approx(sum(positive) / 20, rel=1e-4)
+    assert found["negative"] == pytest.approx(sum(negative) / len(negative), rel=1e-4)
+    assert found["accuracy"] == pytest.approx(hits / 20)
+    assert found["chance"] == pytest.approx(1 / 19, rel=1e-4)
+    assert (found["no_positive"], found["saturated"]) == (0, 0)
+    assert found["reach"] == pytest.approx(4)
+
+
+@pytest.mark.parametrize("temperature", [0.1, 0.5, 2.0])
+def test_the_ceiling_of_nt_xent(temperature):
+    z = noise(34, 5)
+    assert read(encoded(z), [pairs(z)], Contrast(temperature), temperature)["ceiling"] == pytest.approx(math.log(33))
+
+
+def test_a_collapsed_batch_guesses():
+    z = torch.ones(24, 7)
+    found = read(encoded(z), [pairs(z)], Contrast(0.5), 0.5)
+    assert found["accuracy"] == pytest.approx(1 / 23, rel=1e-4)
+    assert (found["std"], found["dead"], found["alignment"]) == (0, 1, pytest.approx(0, abs=1e-6))
+    assert found["uniformity"] == pytest.approx(0, abs=1e-6)
+
+
+def test_hand_made_rows():
+    """Anchor 0 finds its positive, anchor 1 does not, anchor 2 has none, anchor 3 is tied with a negative."""
+    query = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
+    rows = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 1.0], [-1.0, 0.0]])
+    target = torch.tensor([[1.0, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 0], [0, 1, 0, 0]])
+    prior = torch.zeros(4, 4)
+    prior[3, 3] = -torch.inf
+    match = Match(query, (Columns(rows, Explicit(target, prior), Cosine()),))
+    found = read(encoded(query, 1), [match], Contrast(1.0))
+    assert found["accuracy"] == pytest.approx((1 + 0 + 0.5) / 3, rel=1e-4)
+    assert found["chance"] == pytest.approx((1 / 4 + 1 / 4 + 1 / 3) / 3, rel=1e-4)
+    assert found["no_positive"] == 0.25
+    assert found["positive"] == pytest.approx((1 + 0 + 1) / 3, rel=1e-4)
+    assert found["ceiling"] == pytest.approx((2 * math.log(4) + math.log(3)) / 3, rel=1e-4)
+
+
+def test_private_columns_and_a_queue():
+    query, own, queue = noise(16, 8), noise(16, 8, seed=1), noise(50, 8, seed=2)
+    groups = (
+        Columns(own[:, None], Related(), Cosine()),
+        Columns(queue, Unrelated(), Cosine()),
+    )
+    found = read(encoded(query, 1), [Match(query, groups)], Contrast(0.1), 0.1)
+    unit = torch.nn.functional.normalize
+    assert found["positive"] == pytest.approx(float((unit(query) * unit(own)).sum(1).mean()), rel=1e-3)
+    assert found["negative"] == pytest.approx(float((unit(query) @ unit(queue).T).mean()), rel=1e-3)
+    assert found["ceiling"] == pytest.approx(math.log(51), rel=1e-5)
+    assert found["chance"] == pytest.approx(1 / 51, rel=1e-4)
+
+
+def test_learned_centres_in_another_geometry_and_each_denominator():
+    h, centres = noise(12, 5), noise(4, 5, seed=1)
+    label = torch.arange(12) % 4
+    match = Match(h, (Columns(centres, Keyed(label, torch.arange(4)), Dot()),))
+    found = read(encoded(h, 1), [match], Contrast(1.0))
+    best = (h @ centres.T).argmax(1)
+    assert found["accuracy"] == pytest.approx(float((best == label).float().mean()), rel=1e-4)
+    assert found["ceiling"] == pytest.approx(math.log(4), rel=1e-5)
+    found = read(encoded(h, 1), [match], Contrast(1.0, Each()))
+    assert found["ceiling"] == pytest.approx(math.log(4), rel=1e-5)
+
+
+def test_another_width_for_a_group_and_several_matches():
+    z, h = noise(10, 4), noise(10, 9, seed=1)
+    both = Match(z, (Columns(z, Aligned(), Cosine()), Columns(noise(3, 9), Unrelated(), Cosine(), query=h)))
+    found = read(encoded(z, 1), [both, Match(z, (Columns(z, Aligned(), Cosine()),), weight=3.0)], Contrast(0.5), 0.5)
+    assert found["ceiling"] == pytest.approx((math.log(13) + 3 * math.log(10)) / 4, rel=1e-5)
+    assert found["positive"] == pytest.approx(1, rel=1e-5)
+
+
+def test_what_does_not_apply_is_left_out():
+    @dataclass(frozen=True)
+    class Attract:
+        def __call__(self, matches):
+            query, rows = matches[0].query, matches[0].columns[0].rows
+            return Loss(-(Cosine().prepare(query) * Cosine().prepare(rows)).sum(1).mean())
+
+    z = noise(8, 3)
+    found = read(encoded(z, 1), [Match(z, (Columns(z, Aligned(alone=True), Cosine()),))], Attract())
+    assert not {"ceiling", "negative", "saturated"} & set(found)
+    assert found["chance"] == 1
+    nothing = torch.full((8, 3), torch.nan)
+    found = read(encoded(nothing, 1), [Match(z, (Columns(nothing, Unrelated(), Cosine()),))], Contrast(0.5))
+    assert all(math.isfinite(v) for v in found.values())
+    assert not {"std", "rank_z", "accuracy", "positive", "ceiling"} & set(found)
+
+
+@pytest.mark.parametrize(("temperature", "saturated"), [(0.001, 1), (0.07, 0), (1.0, 0), (50.0, 1)])
+def test_saturation_is_one_hot_or_flat(temperature, saturated):
+    z = noise(64, 16)
+    found = read(encoded(z), [pairs(z)], Contrast(temperature), temperature)
+    assert found["saturated"] == pytest.approx(saturated, abs=0.05)
+
+
+def test_an_update_is_measured():
+    weight = torch.nn.Parameter(torch.tensor([3.0, 4.0]))
+    optimizer = torch.optim.SGD([weight], lr=0.1)
+    weight.grad = torch.tensor([0.0, 5.0])
+    before = Moved.before(optimizer)
+    optimizer.step()
+    found = before.after()
+    assert found == {
+        "grad_norm": 5.0,
+        "weight_norm": 5.0,
+        "weight_rms": pytest.approx(5 / 2**0.5, rel=1e-5),
+        "update": pytest.approx(0.1, rel=1e-5),
+    }
+
+
+# ---------------------------------------------------------------- diagnosis
+
+HEALTHY = {
+    "std": 0.9, "std_h": 0.5, "rank_z": 30.0, "room_z": 127.0, "rank_h": 50.0, "room_h": 255.0, "accuracy": 0.3,
+    "chance": 0.002, "positive": 0.8, "negative": 0.0, "ceiling": 6.2, "saturated": 0.0, "reach": 4.0,
+    "no_positive": 0.0, "anchors": 256.0, "dead": 0.0, "grad_norm": 1.0, "weight_norm": 20.0, "weight_rms": 0.03,
+    "update": 0.005,
+}  # fmt: skip
+SICK = {
+    "complete-collapse": {"std": 0.01},
+    "dimensional-collapse": {"rank_z": 1.4},
+    "loss-at-ceiling": {"accuracy": 0.002},
+    "saturated-temperature": {"saturated": 1.0, "reach": 0.04},
+    "no-positives": {"no_positive": 0.95},
+    "exploding-updates": {"update": 0.4},
+    "vanishing-updates": {"update": 1e-9},
+}
+
+
+def history(*healths, lr=1e-3, loss=4.0, every=10):
+    """One step line for each."""
+    return [
+        {"event": "step", "step": every * (i + 1), "loss": loss, "lr": lr, "health": {**HEALTHY, **health}}
+        for i, health in enumerate(healths)
+    ]
+
+
+def names(lines):
+    return [finding.name for finding in diagnose(lines)]
+
+
+@pytest.mark.parametrize("name", SICK)
+def test_each_fault_is_named_and_goes(name):
+    loss = 6.2 if name == "loss-at-ceiling" else 4.0
+    assert names(history(*[{}] * 12, loss=loss)) == []
+    sick = history(*[SICK[name]] * 6, loss=loss)
+    assert names(sick) == [name]
+    assert names(sick[:3]) == []  # two judged readings are not enough
+    finding = diagnose(sick)[0]
+    assert finding.title == TITLES[name]
+    assert 20 <= finding.since <= 40
+    assert finding.evidence
+    assert finding.advice
+    assert names(history(*[SICK[name]] * 6, {}, loss=loss)) == [name]
+    assert names(history(*[SICK[name]] * 6, {}, {}, loss=loss)) == []
+
+
+def test_one_bad_reading_is_no_finding():
+    for bad in SICK.values():
+        assert names(history({}, {}, {}, bad, bad, {}, bad, {}, {})) == []
+
+
+def test_causes_stand_before_symptoms():
+    wreck = {"std": 0.0, "accuracy": 0.002, "rank_z": 1.2, "weight_rms": 3.0}
+    assert names(history(*[wreck] * 8, loss=6.2)) == ["exploding-updates"]
+    flat = {**SICK["saturated-temperature"], "std": 0.02, "accuracy": 0.002}
+    assert names(history(*[flat] * 8, loss=6.2)) == ["saturated-temperature"]
+    still = {"update": 1e-9, "std": 0.02, "accuracy": 0.002}
+    assert names(history(*[still] * 8, loss=6.2)) == ["vanishing-updates"]
+
+
+def test_unrelated_pairs_collapse_and_related_ones_do_too():
+    """The first never found a positive while there were rows to tell apart; the second did."""
+    fading = [{"std": 0.4 * 0.6**i, "accuracy": 0.002} for i in range(12)]
+    assert names(history(*fading, loss=6.2)) == ["loss-at-ceiling"]
+    fading[0]["accuracy"] = fading[1]["accuracy"] = 0.4
+    assert names(history(*fading, loss=6.2)) == ["complete-collapse"]
+    at_once = [{"std": 1e-6, "accuracy": 0.002}] * 12
+    assert names(history(*at_once, loss=6.2)) == ["complete-collapse"]
+
+
+def test_a_warm_up_is_not_judged():
+    rates = [1e-3 * (i + 1) / 12 for i in range(12)]
+    lines = history(*[{"std": 0.03, "update": 1e-7}] * 12)
+    for line, rate in zip(lines, rates, strict=True):
+        line["lr"] = rate
+    assert names(lines) == []
+    growing = history(*[{"std": 0.01 * 1.3**i} for i in range(8)])
+    assert names(growing) == []
+
+
+def test_a_schedule_that_ends_is_no_standstill():
+    lines = history(*[{}] * 5, *[{"update": 1e-9}] * 7)
+    for line in lines[5:]:
+        line["lr"] = 1e-9
+    assert names(lines) == []
+    lines = history(*[{"update": 1e-9}] * 12)
+    for line in lines[6:]:
+        line["lr"] = 1e-9
+    assert names(lines) == ["vanishing-updates"]
+
+
+def test_two_classes_span_one_direction():
+    assert names(history(*[{"rank_z": 1.2, "chance": 0.5, "accuracy": 0.99}] * 8)) == []
+    assert names(history(*[{"rank_z": 2.2, "chance": 0.1, "accuracy": 0.99}] * 8)) == ["dimensional-collapse"]
+    assert names(history(*[{"rank_z": 2.0, "room_z": 2.0}] * 8)) == []
+
+
+def test_lines_without_readings_say_nothing():
+    old = [{"event": "step", "step": 10 * i, "loss": 1.0, "lr": 1.0} for i in range(20)]
+    assert diagnose(old) == ()
+    assert diagnose([]) == ()
+
+
+def test_a_run_that_stopped_by_itself():
+    assert names([{"event": "end", "step": 1, "reason": "no-positives"}]) == ["no-positives"]
+    assert names([{"event": "end", "step": 4, "reason": "diverged"}]) == ["exploding-updates"]
+    burst = history({}, {"update": 0.5})
+    assert names([*burst, {"event": "end", "step": 21, "reason": "diverged"}]) == ["exploding-updates"]
+    assert names([*history({}, {}), {"event": "end", "step": 21, "reason": "diverged"}]) == []
+    assert names([*history(*[{}] * 5), {"event": "end", "step": 50, "reason": "finished"}]) == []
+
+
+def test_a_chart_followed_line_by_line_says_the_same():
+    lines = history(*[{}] * 4, *[{"std": 0.01}] * 5, *[{}] * 4)
+    chart, seen = Chart(), []
+    for i, line in enumerate(lines):
+        chart.add(line)
+        assert chart.findings == diagnose(lines[: i + 1])
+        seen.append([finding.name for finding in chart.findings])
+    assert seen.index(["complete-collapse"]) == 6  # four healthy readings, then three that are not
+    assert seen[-1] == []
+
+
+# ---------------------------------------------------------------- advice
+
+
+def recipe(**parts):
+    plain = {
+        "pairing": {"part": "counterpoint.pairing:SameSample"},
+        "negatives": {"part": "counterpoint.negatives:InBatch"},
+        "objective": {"part": "counterpoint.objectives:Contrast", "temperature": 0.5},
+        "score": {"part": "counterpoint.scores:Cosine"},
+        "optim": {
+            "part": "counterpoint.optim:AdamW", "lr": {"part": "counterpoint.schedules:Cosine", "start": 1e-3},
+            "weight_decay": 1e-4, "clip_norm": None,
+        },
+        "heads": {"projector": {"part": "counterpoint.heads:MLPHead", "hidden": [256], "out": 128}},
+    }  # fmt: skip
+    return {"parts": {**plain, **parts}, "dials": {"temperature": 0.5, "lr": 1e-3, "policy": None}, "settings": {}}
+
+
+def advised(name, given, **health):
+    return next(f for f in diagnose(history(*[{**SICK[name], **health}] * 6, loss=6.2), given) if f.name == name)
+
+
+def test_advice_is_what_can_be_typed():
+    found = advised("saturated-temperature", recipe())
+    assert (found.settings, found.flags) == ({"temperature": 0.2}, "--temperature 0.2")
+    shadowed = {**recipe(), "settings": {"objective.temperature": "50"}}
+    assert advised("saturated-temperature", shadowed).flags == "--set objective.temperature=0.2"
+    optim = {"part": "counterpoint.optim:SGD", "lr": 100.0, "weight_decay": 0.0, "clip_norm": None}
+    own = {**recipe(optim=optim), "settings": {"optim": "counterpoint.optim:SGD(lr=100.0)"}}
+    assert advised("exploding-updates", own).settings == {"optim.lr": 0.05}
+    clipped = recipe(optim={**optim, "lr": 0.05, "clip_norm": 1e-9})
+    assert advised("vanishing-updates", clipped).flags == "--set optim.clip_norm=none"
+    narrow = recipe(heads={"projector": {"hidden": [2], "out": 128}})
+    assert advised("dimensional-collapse", narrow).settings == {"heads.projector.hidden": (128,)}
+    assert flags({"heads.projector.hidden": (128,)}, {}) == "--set heads.projector.hidden='(128,)'"
+    other = recipe(pairing={"part": "my:Pairing"})
+    assert advised("loss-at-ceiling", other).settings == {"pairing": "counterpoint.pairing:SameSample"}
+    other = recipe(objective={"part": "my:Attract"})
+    assert "counterpoint.objectives:Contrast" in advised("complete-collapse", other).flags
+    assert advised("complete-collapse", recipe()).settings == {"lr": 1e-4}
+
+
+@pytest.mark.parametrize("name", SICK)
+def test_every_finding_has_advice_without_a_recipe(name):
+    assert advised(name, None).advice
+
+
+# ---------------------------------------------------------------- a run
+
+
+PLAIN = {"precision": "32-true", "channels_last": "no", "accelerator": "cpu", "quiet": True}
+
+
+def trained(out, **more):
+    options = {"source": "digits", "encoder": "mlp", "evaluate": False, "report": False, "batch_size": 64, **PLAIN}
+    return cp.train("simclr", out=out, **{**options, **more})
+
+
+def weights(run):
+    return torch.load(max(run.checkpoints.glob("step-*.pt")), weights_only=True)["model"]
+
+
+def test_readings_change_nothing(tmp_path, monkeypatch):
+    read_too = trained(tmp_path / "with", epochs=2)
+    loop = sys.modules["counterpoint.engine.fit"]  # the package has a function of this name
+    original = loop.train_step
+    monkeypatch.setattr(loop, "train_step", lambda *a, **k: original(*a, **{**k, "examine": False}))
+    without = trained(tmp_path / "without", epochs=2)
+    assert all(torch.equal(value, weights(without)[name]) for name, value in weights(read_too).items())
+    lines = [line for line in read_too.history() if line["event"] == "step"]
+    assert all(line["health"]["std"] > 0 for line in lines)
+    assert not any(line["health"] for line in without.history() if line["event"] == "step")
+
+
+def test_a_finding_is_logged_and_said(tmp_path, capsys):
+    run = trained(tmp_path / "run", epochs=3, temperature=50.0, quiet=False)
+    found = [line for line in run.history() if line["event"] == "finding"]
+    assert [line["name"] for line in found] == ["saturated-temperature"]
+    assert found[0]["step"] == 40
+    assert found[0]["settings"] == {"temperature": 0.2}
+    said = capsys.readouterr().err
+    assert "doctor: saturated temperature since step 20" in said
+    assert "--temperature 0.2" in said
+    assert "at the end there is still saturated temperature" in said
+
+
+def test_a_resumed_run_says_what_it_would_have_said(tmp_path):
+    straight = trained(tmp_path / "straight", epochs=3, temperature=50.0)
+    trained(tmp_path / "broken", epochs=3, temperature=50.0, max_time=0.0)
+    trained(tmp_path / "broken", epochs=3, temperature=50.0, resume=True)
+    both = [straight.history(), cp.Run.open(tmp_path / "broken").history()]
+    assert [[(line["step"], line["name"]) for line in lines if line["event"] == "finding"] for lines in both] == [
+        [(40, "saturated-temperature")]
+    ] * 2
+
+
+def test_a_batch_without_positives_is_named(tmp_path):
+    once = "counterpoint.views:named(name='none', size=8, channels=1)"
+    with pytest.raises(cp.errors.NoPositives):
+        trained(tmp_path / "run", epochs=1, settings={"views": once})
+    lines = cp.Run.open(tmp_path / "run").history()
+    assert [line.get("name") for line in lines[-2:]] == [None, "no-positives"]
+    assert lines[-1]["settings"] == {"views": 'counterpoint.views:named(name="glyphs", size=8, channels=1)'}
