@@ -70,7 +70,11 @@ def test_json_has_the_schema_and_comes_back(full):
     keys = "confusion per_class predicted spectrum_h spectrum_z similarity roc few_label map"
     assert set(learned) >= set(keys.split())
     assert sum(map(sum, learned["confusion"])) == 80 == len(learned["predicted"]["sample"])
-    assert learned["predicted"]["sample"][0] == 1000
+    kept = learned["predicted"]
+    assert kept["sample"][0] == 1000
+    for name, column in {"knn_accuracy": "nearest", "linear_probe": "prediction"}.items():
+        hits = [a == b for a, b in zip(kept["label"], kept[column], strict=True)]
+        assert full.score(name).value == pytest.approx(sum(hits) / len(hits)), "differences are paired by these"
     assert len(learned["similarity"]["edges"]) == 201
     assert set(learned["map"]) == {"method", "sample", "x", "y", "label", "cluster"}
     assert {len(learned["map"][axis]) for axis in ("sample", "x", "y", "label", "cluster")} == {80}

@@ -178,7 +178,12 @@ def _scores(name: str, h: Any, y: Any, train: Any, test: Any, labels: bool) -> t
     details |= {
         "confusion": confusion.tolist(),
         "per_class": [_class_row(str(c), confusion[c]) for c in range(10)],
-        "predicted": {"sample": list(range(360)), "label": y[test].tolist(), "prediction": guess.tolist()},
+        "predicted": {
+            "sample": list(range(360)),
+            "label": y[test].tolist(),
+            "prediction": guess.tolist(),
+            "nearest": guess.tolist(),
+        },
         "roc": {"fpr": fpr.tolist(), "tpr": tpr.tolist()},
         "few_label": [
             {"setting": "1 %", "mean": right - 0.3, "std": 0.03, "draws": 5, "low": right - 0.33, "high": right - 0.27},

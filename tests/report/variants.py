@@ -31,6 +31,7 @@ def variant(base: Path, folder: Path, *, wrong: int = 0, **dials: Any) -> Path:
         hit = [i for i, (label, guess) in enumerate(zip(labels, guesses, strict=True)) if label == guess][:wrong]
         for i in hit:
             guesses[i] = (labels[i] + 1) % 10
+        predicted["nearest"] = list(guesses)
         for row in details["per_class"]:
             lost = sum(labels[i] == int(row["class"]) for i in hit)
             row["accuracy"] -= lost / row["n"]

@@ -159,6 +159,7 @@ def _classification(
         "sample": test.sample.tolist(),
         "label": truth.tolist(),
         "prediction": probe.prediction.tolist(),
+        "nearest": nearest.tolist(),
     }
     if budget.few_label_draws:
         found.details["few_label"] = []

@@ -10,6 +10,7 @@ from counterpoint.report.run import Measure, Run
 __all__ = ["Difference", "comparable", "difference", "holm", "matched", "paired", "right"]
 
 DRAWS = 2000
+BEHIND = {"knn_accuracy": "nearest"}  # where a measure's predictions are kept; those of the probe are `prediction`
 SEPARATION = ("overlap", "d_prime")  # how well similarity alone tells classes apart, whatever the width
 
 
@@ -90,8 +91,11 @@ def matched(
     import numpy as np
 
     apart = difference(first, second)
-    hits, others = right(ours), right(theirs)
-    if first is None or second is None or apart is None or not hits or not others or hits.keys() != others.keys():
+    if first is None or second is None or apart is None:
+        return apart
+    column = BEHIND.get(first.name, "prediction")
+    hits, others = right(ours, column), right(theirs, column)
+    if not hits or not others or hits.keys() != others.keys():
         return apart
     means = (np.mean(list(hits.values())), np.mean(list(others.values())))
     if abs(means[0] - first.value) > 1e-6 or abs(means[1] - second.value) > 1e-6:
@@ -123,12 +127,12 @@ def holm(p: Sequence[float], level: float = 0.05) -> list[bool]:
     return held
 
 
-def right(details: Mapping[str, Any]) -> dict[int, bool] | None:
-    """Whether each test image was named rightly; None where the predictions are not there."""
+def right(details: Mapping[str, Any], column: str = "prediction") -> dict[int, bool] | None:
+    """Whether each test image was named rightly, by the linear probe or by its `nearest`; None where nobody kept it."""
     predicted = details.get("predicted")
-    if not predicted:
+    if not predicted or column not in predicted:
         return None
-    triples = zip(predicted["sample"], predicted["label"], predicted["prediction"], strict=True)
+    triples = zip(predicted["sample"], predicted["label"], predicted[column], strict=True)
     return {int(sample): label == prediction for sample, label, prediction in triples}
 
 
