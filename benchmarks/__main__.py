@@ -15,7 +15,7 @@ from benchmarks.harness import PEERS, Row, environment
 from counterpoint.files import write_text
 
 HERE = Path(__file__).parent
-ALL = ("views", "elastic", "nt_xent", "epoch", "evaluation", "decode")
+ALL = ("views", "elastic", "nt_xent", "epoch", "evaluation", "decode", "health")
 PAGE = HERE.parent / "docs" / "benchmarks.md"
 
 
@@ -39,8 +39,8 @@ def table(rows: dict[str, list[Row]]) -> str:
     lines = [
         "# Benchmarks",
         "",
-        "Made by `make bench`; every ratio is of two sides measured in turns in one process. One machine, one run: "
-        "ratios travel, seconds do not.",
+        "Made by `make bench`. Times are of both sides measured in turns in one process, memory of a process for each. "
+        "One machine, one run: ratios travel, seconds do not.",
         "",
         f"{time.strftime('%Y-%m-%d')}. {told['machine']}; {told['threads']} threads; Python {told['python']}, torch "
         f"{told['torch']}; peers: {peers}.",

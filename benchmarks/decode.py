@@ -3,8 +3,8 @@
     COUNTERPOINT_DATA=DATA python -m benchmarks.decode
 
 The peer is what one writes without a library: `torchvision.io.decode_image`, antialiased resize, centre crop, in a
-DataLoader with two workers, kept between repeats (their start is not counted). Ours starts its threads anew each
-time, and also digests the pixels of photos, for the split by content.
+DataLoader with a worker for each core, kept between repeats (their start is not counted). Ours starts as many threads
+anew each time, and also digests the pixels of photos, for the split by content.
 """
 
 import os
@@ -26,7 +26,7 @@ COPIES = 4  # of each photo, under other names
 CIFAR = 10_000  # its test images
 
 
-class Encoded(Dataset):
+class Encoded(Dataset[torch.Tensor]):
     """Files, or bytes, decoded one at a time."""
 
     def __init__(self, items: Sequence[Path | bytes], size: int | None) -> None:
@@ -56,7 +56,8 @@ def one_core() -> Generator[None]:
 def compared(
     what: str, images: int, load: Callable[[], object], items: Sequence[Path | bytes], size: int | None
 ) -> list[Row]:
-    loader = DataLoader(Encoded(items, size), batch_size=128, num_workers=2, persistent_workers=True)
+    cores = len(os.sched_getaffinity(0))
+    loader = DataLoader(Encoded(items, size), batch_size=128, num_workers=cores, persistent_workers=True)
 
     def all_cores() -> None:
         with storing(Storage(memory=2**40)):
@@ -72,10 +73,16 @@ def compared(
         "peer": lambda: sum(len(batch) for batch in loader),
     }
     rate = {name: images / seconds for name, seconds in middle(interleaved(sides, repeats=5)).items()}
-    cores = len(os.sched_getaffinity(0))
-    peer = "torchvision.io.decode_image, resize and crop, DataLoader with 2 workers"
+    peer = f"torchvision.io.decode_image, resize and crop, DataLoader with {cores} workers"
     return [
-        Row(f"decode {what}, {cores} cores", rate["all"], rate["peer"], "images/s", peer, rate["all"] / rate["peer"]),
+        Row(
+            f"decode {what}, {cores} threads on {cores} cores",
+            rate["all"],
+            rate["peer"],
+            "images/s",
+            peer,
+            rate["all"] / rate["peer"],
+        ),
         Row(
             f"decode {what}, {cores} cores against one",
             rate["all"],

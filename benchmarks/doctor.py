@@ -2,7 +2,8 @@
 
     python -m benchmarks.doctor --data FOLDER --out doctor.jsonl      the confusion table; goes on where it stopped
     python -m benchmarks.doctor --development --out development.jsonl  on what thresholds were set on
-    python -m benchmarks.doctor --data FOLDER --cost                  what readings cost
+
+What readings cost is measured by benchmarks.health.
 
 Thresholds were set on scikit-learn's digits with the encoders mlp and conv, seeds from 100 on, and without the kinds of
 faults that are marked new; the table is made on MNIST and CIFAR-10 with the encoder pami, seeds 0 to 4. Each run has
@@ -25,21 +26,14 @@ from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import suppress
-from dataclasses import replace
-from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import torch
-from torch.optim import Optimizer
 
 from benchmarks import faults
 from benchmarks.faults import Plan
-from benchmarks.harness import Row, interleaved, show
-from counterpoint.engine import Compared
-from counterpoint.recipe import Recipe
 
 NAMES = (
     "healthy",
@@ -156,47 +150,6 @@ def _mended(line: dict[str, Any]) -> bool:
     return bool(line["told"]) and line["told"][0] not in line["after"]
 
 
-def rows(folder: Path | None = None) -> list[Row]:
-    """What readings cost: all that a reading does, one step in ten, against a step without."""
-    from counterpoint.app.asked import facts_of
-    from counterpoint.distributed import Comm
-    from counterpoint.engine import Numerics, batches, compare, train_step
-    from counterpoint.engine.health import Moved, read
-    from counterpoint.model import Model
-    from counterpoint.random import Streams, forked
-    from counterpoint.recipe import compose
-    from counterpoint.types import Clock, Context
-
-    data = replace(faults.data("cifar10", folder or _folder()), images=512).load()
-    found: list[Row] = []
-    for name in ("pami", "conv"):
-        facts = replace(facts_of(data, data.train), steps_per_epoch=1, total_steps=100)
-        recipe = compose("simclr", facts, faults.encoder(Plan("", ""), name), {"batch_size": 512, "epochs": 100})
-        clock, streams = Clock(50, 100, 1), Streams(0)
-        with forked(0):
-            model = Model(recipe, facts).train()
-        optimizer = recipe.optim.build(model)
-        recipe.optim.set_lr(optimizer, clock)
-        batch = next(iter(batches(data.train, recipe, streams, clock, torch.device("cpu"))))
-        context = Context(clock, Comm.alone(), streams)
-
-        compared = compare(recipe, model, batch, context)
-        compared.loss.total.backward()
-
-        def reading(compared: Compared = compared, recipe: Recipe = recipe, optimizer: Optimizer = optimizer) -> None:
-            read(compared.online, compared.matches, recipe.objective, 0.5)
-            Moved.before(optimizer).after()
-
-        step = partial(train_step, recipe, model, optimizer, batch, context, Numerics())
-        seconds = interleaved({"reading": reading, "step": step}, repeats=7, warm_up=2)
-        middles = [median(seconds[side]) for side in ("reading", "step")]
-        ours, theirs = min(seconds["reading"]), min(seconds["step"])
-        figure = f"the doctor's readings, {name}, batch 512 of 32 x 32 colour images: one step in ten is read"
-        note = f"the ratio is in percent of a step's time; by medians {10 * middles[0] / middles[1]:.2f}"
-        found.append(Row(figure, ours, theirs, "s", "a step", 10 * ours / theirs, "at most", 1.0, note))
-    return found
-
-
 def _folder() -> Path | None:
     return Path(os.environ["COUNTERPOINT_DATA"]) if "COUNTERPOINT_DATA" in os.environ else None
 
@@ -213,12 +166,7 @@ def main() -> None:
     parser.add_argument("--development", action="store_true", help="digits, mlp and conv, seeds from 100, nothing new")
     parser.add_argument("--out", type=Path, default=Path("doctor.jsonl"))
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--cost", action="store_true", help="only measure what readings cost")
-    parser.add_argument("--json", action="store_true", help="with --cost: as JSON lines")
     asked = parser.parse_args()
-    if asked.cost:
-        show(rows(asked.data))
-        return
     if asked.development:
         asked.sets, asked.encoders, asked.first_seed = ["digits"], ["mlp", "conv"], 100
     done = [json.loads(text) for text in asked.out.read_text().splitlines()] if asked.out.is_file() else []

@@ -38,8 +38,8 @@ CANDIDATES: dict[str, Encoder] = {
     "mlp": MLP(),
     "pami": Pami(),
     "vit, patch 4, 4 blocks of 128": ViT(128, 4, 4, patch=4),
-    "conv 32-64-128, map 16": ConvNet(),
-    "conv 32-64-128, map 32": ConvNet(grid=32),
+    "conv 32-64-128, map 16": ConvNet(256, (32, 64, 128), 16),
+    "conv 32-64-128, map 32": ConvNet(256, (32, 64, 128), 32),
     "conv 64-128-256, map 8": ConvNet(512, (64, 128, 256), 8),
     "conv 96-192, map 8": ConvNet(512, (96, 192), 8),
     "conv 128-256, map 8": ConvNet(512, (128, 256), 8),
@@ -106,15 +106,21 @@ class Trial:
                 if step == total:
                     return
 
-    def timed(self) -> Timed:
-        """Its training step in the fastest precision and layout."""
+    def numerics(self, images: int = 128) -> Numerics:
+        """The fastest precision and layout of a step on so many images, as a run finds them."""
         batch, clock = next(self.stream(100))
+        few = Batch(batch.images[:images], batch.sample[:images], batch.position[:images], batch.label[:images])
 
         def work(model: nn.Module, numerics: Numerics) -> None:
             model = cast(Model, model)
-            self.step(model, self.recipe.optim.build(model), numerics, batch, clock)
+            self.step(model, self.recipe.optim.build(model), numerics, few, clock)
 
-        numerics, _ = measured(work, self.fresh(), ("auto", "auto"), torch.device("cpu"))
+        return measured(work, self.fresh(), ("auto", "auto"), torch.device("cpu"))[0]
+
+    def timed(self) -> Timed:
+        """Its training step in the fastest precision and layout."""
+        batch, clock = next(self.stream(100))
+        numerics = self.numerics(len(batch.images))
         model = cast(Model, numerics.arrange(self.fresh()))
         optimizer = self.recipe.optim.build(model)
         seconds = interleaved({"step": lambda: self.step(model, optimizer, numerics, batch, clock)})["step"]

@@ -12,7 +12,6 @@ workers; ours and kornia on batches with two threads, from bytes to floats.
 import argparse
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from pathlib import Path
 from statistics import mean, median, stdev
 from typing import Any
@@ -21,18 +20,14 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from benchmarks.encoders import CANDIDATES, Trial
 from benchmarks.harness import Row, interleaved, show
 from counterpoint import sources
-from counterpoint.app.asked import facts_of
-from counterpoint.distributed import Comm
 from counterpoint.embed import embed
-from counterpoint.encoders import Pami
-from counterpoint.engine import Numerics, batches, train_step
+from counterpoint.engine import Numerics
 from counterpoint.evaluation import knn_accuracy
-from counterpoint.model import Model
-from counterpoint.random import Streams, forked
+from counterpoint.random import Streams
 from counterpoint.recipe import compose
-from counterpoint.types import Clock, Context
 from counterpoint.views import Views, named
 
 IMAGES = 4096
@@ -165,33 +160,26 @@ def accuracy(policy: str, epochs: int, seed: int) -> float:
     """Weighted kNN accuracy (k = 200) on a tenth of the training images, after SimCLR with the PAMI encoder."""
     dataset = sources.lookup("cifar10", root=_data()).load()
     learned, held = sources.hold_out(dataset.train, 0.1, dataset.name)
-    facts = facts_of(dataset, learned)
-    recipe = compose("simclr", facts, Pami(), {"policy": policy, "epochs": epochs})
-    streams = Streams(seed)
-    per_epoch = len(learned) // recipe.batch_size
-    facts = replace(facts, steps_per_epoch=per_epoch, total_steps=per_epoch * epochs)
-    numerics = Numerics("float32", False)
-    with forked(streams.number("init")):
-        model = Model(recipe, facts).train()
-    optimizer = recipe.optim.build(model)
-    for epoch in range(epochs):
-        start = Clock(epoch * per_epoch, facts.total_steps, per_epoch)
-        for step, batch in enumerate(batches(learned, recipe, streams, start, torch.device("cpu")), start.step):
-            clock = Clock(step, facts.total_steps, per_epoch)
-            recipe.optim.set_lr(optimizer, clock)
-            train_step(recipe, model, optimizer, batch, Context(clock, Comm.alone(), streams), numerics)
+    trial = Trial("pami", learned, dataset, seed)
+    trial.recipe = compose("simclr", trial.facts, CANDIDATES["pami"], {"policy": policy, "epochs": epochs})
+    model = trial.fresh()
+    optimizer = trial.recipe.optim.build(model)
+    for batch, clock in trial.stream(epochs * trial.per_epoch):
+        trial.step(model, optimizer, Numerics(), batch, clock)
     return float(knn_accuracy(embed(model, learned, dataset), embed(model, held, dataset), k=200))
 
 
 def compare(epochs: int, seeds: int) -> None:
-    """Print kNN accuracy for each chain and seed, and the paired difference."""
-    gaps: list[float] = []
+    """Print the kNN accuracy of every run, then each chain's mean and spread, and the paired difference."""
+    found: dict[str, list[float]] = {EXACT: [], MERGED: []}
     for seed in range(seeds):
-        exact, merged = (accuracy(policy, epochs, seed) for policy in (EXACT, MERGED))
-        gaps.append(100 * (merged - exact))
-        print(f"seed {seed}, {epochs} epochs: exact {exact:.2%}, merged {merged:.2%}", flush=True)
-    error = stdev(gaps) / len(gaps) ** 0.5 if len(gaps) > 1 else float("nan")
-    print(f"merged less exact: {mean(gaps):+.2f} points, standard error {error:.2f}")
+        for policy, runs in found.items():
+            runs.append(100 * accuracy(policy, epochs, seed))
+            print(f"{policy}, seed {seed}, {epochs} epochs: {runs[-1]:.2f} %", flush=True)
+    gaps = [merged - exact for exact, merged in zip(found[EXACT], found[MERGED], strict=True)]
+    for name, runs in {**found, "merged less exact": gaps}.items():
+        spread = stdev(runs) if len(runs) > 1 else float("nan")
+        print(f"{name}: {mean(runs):.2f} ± {spread:.2f} points (standard deviation over {len(runs)} seeds)")
 
 
 if __name__ == "__main__":

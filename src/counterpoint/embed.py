@@ -1,11 +1,12 @@
 """A frozen encoder's view of a split, and how it is stored."""
 
+import hashlib
 import math
 from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float, Shaped
+from jaxtyping import Float, Shaped, UInt8
 from torch import Tensor
 
 from counterpoint.files import whole
@@ -13,7 +14,7 @@ from counterpoint.model import Model
 from counterpoint.types import Dataset, Embeddings, Images, Split
 from counterpoint.views import as_float
 
-__all__ = ["embed", "encode", "pixels", "write_embeddings"]
+__all__ = ["embed", "encode", "fingerprint", "pixels", "write_embeddings"]
 
 _PIXEL_NUMBERS = 2**29  # of all training images as rows
 
@@ -88,6 +89,21 @@ def pixels(split: Split, dataset: Dataset) -> Embeddings:
         images = torch.nn.functional.adaptive_avg_pool2d(images, side) if smaller else images
         rows[start : start + len(images)] = images.flatten(1)
     return _of(split, rows, None, dataset, "pixels")
+
+
+def fingerprint(images: UInt8[Tensor, "image channel height width"] | Images, *, most: int = 512) -> str:
+    """A short hex digest by which images are known again: number, shape, and the pixels of some, evenly spaced.
+
+    Args:
+        images: of a split, in its order.
+        most: so many are read; a change between them goes unseen unless the number changes too.
+    """
+    count = len(images)
+    some = torch.arange(min(most, count)) * count // max(1, min(most, count))
+    digest = hashlib.blake2b(repr(tuple(images.shape)).encode(), digest_size=16)
+    for rows in some.split(64):
+        digest.update(images[rows].cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def write_embeddings(path: Path, parts: dict[str, Embeddings]) -> None:

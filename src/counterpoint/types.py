@@ -49,6 +49,7 @@ __all__ = [
     "Split",
     "State",
     "Target",
+    "Tempered",
     "Towers",
 ]
 
@@ -651,4 +652,14 @@ class Objective(Protocol):
 
     def __call__(self, matches: Sequence[Match]) -> Loss:
         """The mean over matches and anchors."""
+        ...
+
+
+@runtime_checkable
+class Tempered(Protocol):
+    """An objective that divides scores by a temperature and says which, so that it can be watched."""
+
+    @property
+    def temperature(self) -> Number:
+        """Above 0."""
         ...

@@ -70,5 +70,7 @@ def test_evaluation_is_kept_out_of_the_time_to_train():
     now = time.perf_counter()
     with_scores, without = (time_to_train(100.0, now, digits, recipe, evaluate) for evaluate in (True, False))
     assert 50 < with_scores < without <= 98
-    assert time_to_train(1.0, now, digits, recipe, True) == 0
+    assert time_to_train(1.0, now, digits, recipe, False) == 0
+    with pytest.raises(RecipeError, match="leaves no time to train"):
+        time_to_train(1.0, now, digits, recipe, True)
     assert time_to_train(None, now, digits, recipe, True) is None

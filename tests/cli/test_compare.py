@@ -66,6 +66,40 @@ def test_the_table_the_page_and_its_place(typed: Any, tmp_path: Path) -> None:
     assert typed("compare runs/a runs/b")[0] == 0, "an earlier comparison may be replaced"
 
 
+def test_a_reference_without_scores_is_the_one_that_is_blamed(typed: Any, tmp_path: Path) -> None:
+    (run(tmp_path / "bare", 60) / "scores.json").unlink()
+    run(tmp_path / "a", 60)
+    code, out, _ = typed("compare bare a")
+    assert code == 0
+    assert "Not compared: bare has not been evaluated, so nothing is compared with it" in out
+    (tmp_path / "a" / "scores.json").unlink()
+    assert "none of the runs has been evaluated" in typed("compare bare a")[1]
+
+
+def test_images_that_are_not_those_that_were_scored_are_not_shown(typed: Any, tmp_path: Path) -> None:
+    for folder in (run(tmp_path / "a", 60), run(tmp_path / "b", 90)):
+        scores = json.loads((folder / "scores.json").read_text())
+        (folder / "scores.json").write_text(json.dumps({**scores, "digest": "of other images"}))
+    code, _, err = typed("compare a b")
+    assert code == 0
+    assert "the test images are not those that were scored; `counterpoint evaluate a` scores it anew" in err
+    page = (tmp_path / "compare.html").read_text()
+    assert "Images are not shown where the test images are not those that were scored" in page
+
+
+def test_differences_that_are_not_paired_are_marked(typed: Any, tmp_path: Path) -> None:
+    for name, right in (("a", 60), ("b", 90)):
+        run(tmp_path / name, right)
+    assert "°" not in typed("compare a b")[1]
+    scores = json.loads((tmp_path / "b" / "scores.json").read_text())
+    scores["measures"]["learned"][0]["name"] = "linear_probe"
+    scores["measures"]["learned"][0]["value"] -= 0.01
+    (tmp_path / "b" / "scores.json").write_text(json.dumps(scores))
+    out = typed("compare a b")[1]
+    assert out.count("°") == 2
+    assert "° Not paired image by image" in out
+
+
 def test_another_reference(typed: Any, tmp_path: Path) -> None:
     run(tmp_path / "a", 60)
     run(tmp_path / "b", 90)
@@ -93,6 +127,7 @@ def test_data_that_is_gone_leaves_a_page_without_images(typed: Any, tmp_path: Pa
     [
         ("compare", "missing argument"),
         ("compare a", "at least two different runs, and 1 was given"),
+        ("compare a ./a", "the same run was named twice"),
         ("compare a nowhere", "nowhere is not a folder"),
         ("compare a b --out a", "is a folder, expected a file"),
         ("compare a b --out mine.txt", "is no comparison page, so it is not replaced"),
@@ -108,3 +143,16 @@ def test_a_mistake_is_one_sentence(typed: Any, tmp_path: Path, line: str, said: 
     assert "Traceback" not in err
     assert (tmp_path / "mine.txt").read_text() == "mine"
     assert not (tmp_path / "compare.html").exists()
+
+
+@pytest.mark.slow
+def test_an_evaluation_keeps_the_digest_of_what_it_scored(typed: Any, tmp_path: Path) -> None:
+    from counterpoint.embed import fingerprint
+    from counterpoint.sources import Digits
+
+    assert typed("train simclr --source digits --encoder mlp --epochs 1 --out a")[0] == 0
+    scores = json.loads((tmp_path / "a" / "scores.json").read_text())
+    assert scores["digest"] == fingerprint(Digits().load().test.images)
+    kept = scores["details"]["learned"]["recalled"]
+    assert len(kept["sample"]) == len(kept["hit"]) > 300
+    assert "data:image/" in (tmp_path / "a" / "report.html").read_text()

@@ -56,7 +56,7 @@ def test_the_advice_is_taken_as_it_is_printed(sick, tmp_path, capfd):
 def test_logs_that_cannot_be_judged(sick, tmp_path, capfd):
     (tmp_path / "recipe.json").write_text((sick.folder / "recipe.json").read_text())
     for lines, words in (
-        ([], "too short to judge: 0 readings"),
+        ([], "there is no logged step"),
         ([{"event": "step", "step": 10, "loss": 1.0, "lr": 1.0}] * 9, "the log of this run has no readings"),
     ):
         (tmp_path / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))

@@ -127,7 +127,7 @@ def test_a_conv_net_learns_digits():
     x = torch.from_numpy(data.images).float()[:, None] / 8 - 1
     y = torch.from_numpy(data.target).long()
     with forked(0):
-        net = nn.Sequential(ConvNet().build(facts(8, 1)), nn.Linear(256, 10))
+        net = nn.Sequential(ConvNet().build(facts(8, 1)), nn.Linear(512, 10))
         optimizer = torch.optim.AdamW(net.parameters(), 3e-3)
         for _ in range(25):
             rows = torch.randint(0, 1200, (128,))
@@ -193,7 +193,7 @@ def test_an_encoder_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         (lambda: lookup("resnet81"), RecipeError, "unknown encoder 'resnet81'; did you mean 'resnet18'"),
         (lambda: lookup("conv", pretrained=True), RecipeError, "no pretrained weights"),
         (lambda: Pami().build(facts(64)), ShapeError, r"18 to 33 px \(28 and 32 .* have 64 px"),
-        (lambda: ConvNet().build(facts(2)), ShapeError, "2 px"),
+        (lambda: ConvNet().build(facts(1)), ShapeError, "1 px"),
         (lambda: ViT(patch=5).build(facts(32)), RecipeError, "patches of 5 px .* 32 px"),
         (lambda: ViT().build(facts(37)), RecipeError, "37 px"),
         (lambda: ViT(width=100), RecipeError, "divide the width"),

@@ -27,6 +27,7 @@ class _Turn(State):
     def __init__(self, width):
         super().__init__()
         self.weight = nn.Parameter(torch.eye(width).roll(1, 0))
+        self.register_buffer("passes", torch.zeros(()))
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class Turned:
 
     def keys(self, model, state, views, online, context):
         assert isinstance(state, _Turn)
+        state.passes += len(online.rows)
         return Encoded(online.h, online.z @ state.weight, online.rows)
 
 
@@ -113,6 +115,12 @@ def test_dropout_is_replayed_and_batch_norm_moves_once():
         torch.testing.assert_close(gradient[name], expected, rtol=1e-9, atol=1e-12)
     for name, buffer in model.named_buffers():
         torch.testing.assert_close(moved[name], buffer, rtol=1e-10, atol=1e-12)
+
+
+def test_buffers_of_a_target_whose_keys_learn_move_once():
+    recipe, model, batch, context = a_step(target=Turned())
+    chunked(recipe, model, batch, context, Numerics(), 8)
+    assert float(model.target.passes) == 44
 
 
 def test_fewer_activations_are_kept():

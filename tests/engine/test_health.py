@@ -3,20 +3,22 @@
 import math
 import sys
 from dataclasses import dataclass
+from graphlib import TopologicalSorter
+from itertools import product
 
 import pytest
 import torch
 
 import counterpoint as cp
 from counterpoint.engine import Chart, diagnose, flags
-from counterpoint.engine.health import Moved, read
-from counterpoint.engine.health.diagnosis import TITLES
+from counterpoint.engine.health import Budget, Moved, budget, read
+from counterpoint.engine.health.diagnosis import EXPLAINS, PATIENCE, TITLES, WINDOW
 from counterpoint.evaluation import alignment, uniformity
 from counterpoint.evaluation.spectra import spectra
-from counterpoint.objectives import Contrast, Each
+from counterpoint.objectives import Contrast, Each, contrast
 from counterpoint.relations import Aligned, Explicit, Keyed, Related, Unrelated
 from counterpoint.scores import Cosine, Dot
-from counterpoint.types import Columns, Encoded, Loss, Match, Rows
+from counterpoint.types import Columns, Encoded, Loss, Match, Rows, Tempered
 
 # ---------------------------------------------------------------- readings
 
@@ -41,7 +43,7 @@ def noise(*shape, seed=0):
 def test_rows_agree_with_evaluation():
     z, h = noise(80, 12) + 0.5, noise(80, 30, seed=1).relu()
     h[:, 3] = 0.25
-    found = read(encoded(z, h=h), [pairs(z)], Contrast(0.5), 0.5)
+    found = read(encoded(z, h=h), [pairs(z)], Contrast(0.5))
     seen, unit = z[:40], torch.nn.functional.normalize(z)
     assert found["rank_z"] == pytest.approx(spectra(seen).effective_rank.value, rel=1e-4)
     assert found["rank_h"] == pytest.approx(spectra(h[:40]).effective_rank.value, rel=1e-4)
@@ -54,7 +56,7 @@ def test_rows_agree_with_evaluation():
 
 def test_pairs_agree_with_loops():
     z = noise(20, 6)
-    found = read(encoded(z), [pairs(z)], Contrast(0.5), 0.5)
+    found = read(encoded(z), [pairs(z)], Contrast(0.5))
     unit = torch.nn.functional.normalize(z)
     positive, negative, hits = [], [], 0
     for i in range(20):
@@ -74,12 +76,12 @@ def test_pairs_agree_with_loops():
 @pytest.mark.parametrize("temperature", [0.1, 0.5, 2.0])
 def test_the_ceiling_of_nt_xent(temperature):
     z = noise(34, 5)
-    assert read(encoded(z), [pairs(z)], Contrast(temperature), temperature)["ceiling"] == pytest.approx(math.log(33))
+    assert read(encoded(z), [pairs(z)], Contrast(temperature))["ceiling"] == pytest.approx(math.log(33))
 
 
 def test_a_collapsed_batch_guesses():
     z = torch.ones(24, 7)
-    found = read(encoded(z), [pairs(z)], Contrast(0.5), 0.5)
+    found = read(encoded(z), [pairs(z)], Contrast(0.5))
     assert found["accuracy"] == pytest.approx(1 / 23, rel=1e-4)
     assert (found["std"], found["dead"], found["alignment"]) == (0, 1, pytest.approx(0, abs=1e-6))
     assert found["uniformity"] == pytest.approx(0, abs=1e-6)
@@ -107,7 +109,7 @@ def test_private_columns_and_a_queue():
         Columns(own[:, None], Related(), Cosine()),
         Columns(queue, Unrelated(), Cosine()),
     )
-    found = read(encoded(query, 1), [Match(query, groups)], Contrast(0.1), 0.1)
+    found = read(encoded(query, 1), [Match(query, groups)], Contrast(0.1))
     unit = torch.nn.functional.normalize
     assert found["positive"] == pytest.approx(float((unit(query) * unit(own)).sum(1).mean()), rel=1e-3)
     assert found["negative"] == pytest.approx(float((unit(query) @ unit(queue).T).mean()), rel=1e-3)
@@ -130,7 +132,7 @@ def test_learned_centres_in_another_geometry_and_each_denominator():
 def test_another_width_for_a_group_and_several_matches():
     z, h = noise(10, 4), noise(10, 9, seed=1)
     both = Match(z, (Columns(z, Aligned(), Cosine()), Columns(noise(3, 9), Unrelated(), Cosine(), query=h)))
-    found = read(encoded(z, 1), [both, Match(z, (Columns(z, Aligned(), Cosine()),), weight=3.0)], Contrast(0.5), 0.5)
+    found = read(encoded(z, 1), [both, Match(z, (Columns(z, Aligned(), Cosine()),), weight=3.0)], Contrast(0.5))
     assert found["ceiling"] == pytest.approx((math.log(13) + 3 * math.log(10)) / 4, rel=1e-5)
     assert found["positive"] == pytest.approx(1, rel=1e-5)
 
@@ -152,10 +154,69 @@ def test_what_does_not_apply_is_left_out():
     assert not {"std", "rank_z", "accuracy", "positive", "ceiling"} & set(found)
 
 
+@dataclass(frozen=True)
+class Own:
+    """Anyone's objective, made of the public function, which refuses anchors without a positive."""
+
+    def __call__(self, matches):
+        return Loss(torch.stack([contrast(match) for match in matches]).mean())
+
+
+def late(n, first):
+    """A match whose anchors have a positive from one of them on."""
+    z = noise(n, 6)
+    target = torch.zeros(n, n)
+    target[torch.arange(first, n), torch.arange(first, n) - first] = 1
+    return z, Match(z, (Columns(z, Explicit(target, torch.zeros(n, n)), Cosine()),))
+
+
+@pytest.mark.parametrize("first", [0, 3, 16, 37, 49])
+def test_the_ceiling_is_read_where_anchors_have_positives(first):
+    z, match = late(50, first)
+    for objective in (Own(), Contrast(1.0)):
+        assert read(encoded(z, 1), [match], objective)["ceiling"] == pytest.approx(math.log(50), rel=1e-5)
+
+
+def test_a_reading_never_ends_a_run():
+    @dataclass(frozen=True)
+    class Picky:
+        def __call__(self, matches):
+            raise IndexError(f"{len(matches[0].query)} anchors, not 40")
+
+    z, match = late(40, 40)
+    with pytest.raises(cp.errors.RecipeError):
+        Own()([match])
+    for objective in (Own(), Picky(), Contrast(1.0)):
+        found = read(encoded(z, 1), [match], objective)
+        assert "ceiling" not in found
+        assert found["no_positive"] == 1
+        assert found["std"] > 0
+
+
+def test_a_match_that_says_nothing_is_not_asked():
+    """The first has no negatives."""
+    z, other = noise(12, 5), noise(12, 5, seed=1)
+    alone = Match(z, (Columns(other, Aligned(alone=True), Cosine()),))
+    both = Match(z, (Columns(other, Aligned(), Cosine()),))
+    one, two = (read(encoded(z, 1), matches, Contrast(0.5)) for matches in ([both], [alone, both]))
+    assert two["negative"] == one["negative"]
+    assert two["positive"] == pytest.approx(one["positive"], rel=1e-5)
+    assert two["chance"] == pytest.approx((1 + 1 / 12) / 2, rel=1e-5)
+
+
+def test_saturation_is_read_only_where_there_is_a_temperature():
+    z = 100 * noise(20, 6)
+    match = Match(z, (Columns(z, Aligned(), Dot()),))
+    assert isinstance(Contrast(1.0), Tempered)
+    assert not isinstance(Own(), Tempered)
+    assert read(encoded(z, 1), [match], Contrast(1.0))["saturated"] > 0.9
+    assert not {"saturated", "reach"} & set(read(encoded(z, 1), [match], Own()))
+
+
 @pytest.mark.parametrize(("temperature", "saturated"), [(0.001, 1), (0.07, 0), (1.0, 0), (50.0, 1)])
 def test_saturation_is_one_hot_or_flat(temperature, saturated):
     z = noise(64, 16)
-    found = read(encoded(z), [pairs(z)], Contrast(temperature), temperature)
+    found = read(encoded(z), [pairs(z)], Contrast(temperature))
     assert found["saturated"] == pytest.approx(saturated, abs=0.05)
 
 
@@ -235,6 +296,49 @@ def test_causes_stand_before_symptoms():
     assert names(history(*[still] * 8, loss=6.2)) == ["vanishing-updates"]
 
 
+def test_a_note_hides_nothing():
+    for share, told in ((0.7, ["no-positives", "vanishing-updates"]), (0.95, ["no-positives"])):
+        found = diagnose(history(*[{"no_positive": share, "update": 1e-9}] * 8))
+        assert [finding.name for finding in found] == told
+        assert found[0].severity == ("bad" if share > 0.9 else "note")
+
+
+def test_whatever_holds_something_is_told():
+    order = list(TITLES)
+    assert set(EXPLAINS) == set(order)
+    assert set(TopologicalSorter(EXPLAINS).static_order()) == set(order)  # refuses a cycle
+    chart = Chart()
+    for line in history({}):
+        chart.add(line)
+    for held in product([False, True], repeat=len(order)):
+        for case, found in zip(chart.cases.values(), held, strict=True):
+            case.found = found
+        assert bool(chart.findings) == any(held)
+
+
+def test_a_run_that_learned_and_then_broke():
+    learned, broken = [{"accuracy": 0.9}] * 20, [{"accuracy": 0.002}] * 50
+    lines = history(*learned, *broken)
+    for line in lines[20:]:
+        line["loss"] = 6.2
+    assert names(lines) == ["loss-at-ceiling"]
+    assert 200 < diagnose(lines)[0].since <= 10 * (20 + WINDOW + PATIENCE)
+    assert names(lines[: 20 + WINDOW - 5]) == []
+    again = history(*learned, *broken, {"accuracy": 0.9}, {"accuracy": 0.9}, loss=6.2)
+    assert names(again) == []
+
+
+def test_a_run_that_learned_and_then_collapsed():
+    """Its pairs belong together: the collapse is the fault, however long it lasts."""
+    lines = history(*[{"accuracy": 0.9}] * 5, *[{"accuracy": 0.002, "std": 0.05}] * 60, loss=6.2)
+    assert all(names(lines[:count]) == ["complete-collapse"] for count in range(8, 66))
+
+
+def test_a_run_that_goes_on_learning_little_is_healthy():
+    """At a high temperature the loss stays near its ceiling."""
+    assert names(history(*[{"accuracy": 0.05}] * 100, loss=6.19)) == []
+
+
 def test_unrelated_pairs_collapse_and_related_ones_do_too():
     """The first never found a positive while there were rows to tell apart; the second did."""
     fading = [{"std": 0.4 * 0.6**i, "accuracy": 0.002} for i in range(12)]
@@ -276,6 +380,27 @@ def test_lines_without_readings_say_nothing():
     old = [{"event": "step", "step": 10 * i, "loss": 1.0, "lr": 1.0} for i in range(20)]
     assert diagnose(old) == ()
     assert diagnose([]) == ()
+
+
+@pytest.mark.parametrize("name", SICK)
+def test_readings_may_be_far_apart(name):
+    lines = history(*[SICK[name]] * 6, loss=6.2 if name == "loss-at-ceiling" else 4.0, every=400)
+    between = [{k: v for k, v in line.items() if k != "health"} | {"step": line["step"] + 10} for line in lines]
+    sparse = [line for pair in zip(lines, between, strict=True) for line in pair]
+    assert diagnose(sparse) == diagnose(lines)
+    assert names(sparse) == [name]
+    empty = [line | {"health": {}} for line in between]
+    assert names([line for pair in zip(lines, empty, strict=True) for line in pair]) == [name]
+
+
+def test_a_warm_up_is_seen_between_readings():
+    """The rate is that of the last reading again, and falls."""
+    lines = history(*[{"std": 0.03}] * 8)
+    for i, line in enumerate(lines):
+        line["lr"] = 1e-3 * (i + 1)
+    peaks = [{"event": "step", "step": line["step"] + 5, "loss": 1.0, "lr": line["lr"] + 9e-3} for line in lines]
+    assert names(lines) == []
+    assert names([line for pair in zip(peaks, lines, strict=True) for line in pair]) == ["complete-collapse"]
 
 
 def test_a_run_that_stopped_by_itself():
@@ -362,14 +487,53 @@ def weights(run):
 
 def test_readings_change_nothing(tmp_path, monkeypatch):
     read_too = trained(tmp_path / "with", epochs=2)
+    with monkeypatch.context() as patch:
+        patch.setattr(budget, "ALWAYS", 2)
+        patch.setattr(budget, "SHARE", 0.0)
+        seldom = trained(tmp_path / "seldom", epochs=2)
     loop = sys.modules["counterpoint.engine.fit"]  # the package has a function of this name
     original = loop.train_step
     monkeypatch.setattr(loop, "train_step", lambda *a, **k: original(*a, **{**k, "examine": False}))
     without = trained(tmp_path / "without", epochs=2)
-    assert all(torch.equal(value, weights(without)[name]) for name, value in weights(read_too).items())
-    lines = [line for line in read_too.history() if line["event"] == "step"]
-    assert all(line["health"]["std"] > 0 for line in lines)
-    assert not any(line["health"] for line in without.history() if line["event"] == "step")
+    for other in (seldom, without):
+        assert all(torch.equal(value, weights(other)[name]) for name, value in weights(read_too).items())
+    each, few, none = (
+        {line["step"]: line.get("health") for line in run.history() if line["event"] == "step"}
+        for run in (read_too, seldom, without)
+    )
+    assert list(each) == list(few) == list(none) == [10, 20, 30, 40, 44]
+    assert all(health["std"] > 0 for health in each.values())
+    assert {step: health for step, health in each.items() if step in (10, 20)} == {k: v for k, v in few.items() if v}
+    assert not any(none.values())
+
+
+@pytest.mark.parametrize(("step", "reading", "share"), [(1.0, 0.05, 0.005), (0.004, 0.003, 0.01), (1e-3, 1.0, None)])
+def test_readings_take_a_hundredth_of_the_time(step, reading, share):
+    """At every logged step where they are cheap, else spread over the run; a dozen whatever they cost."""
+    kept, elapsed, taken = Budget(), 0.0, []
+    for number in range(1, 20_001):
+        elapsed += step
+        if number % 10 == 0 and kept.allows(elapsed):
+            kept.charge(reading)
+            elapsed += reading
+            taken.append(number)
+    assert taken[:12] == list(range(10, 130, 10))
+    assert kept.taken == len(taken)
+    if share is None:
+        assert len(taken) == 12
+    else:
+        assert kept.spent / elapsed == pytest.approx(share, rel=0.03)
+        assert kept.spent <= 0.01 * elapsed
+
+
+def test_a_resumed_run_has_had_its_dozen():
+    assert Budget(taken=3).allows(0.0)
+    kept = Budget(taken=12)
+    assert kept.allows(0.0)
+    kept.charge(1.0)
+    assert not kept.allows(99.0)
+    assert not kept.allows(199.0)  # one more would take as long
+    assert kept.allows(200.0)
 
 
 def test_a_finding_is_logged_and_said(tmp_path, capsys):
@@ -381,7 +545,7 @@ def test_a_finding_is_logged_and_said(tmp_path, capsys):
     said = capsys.readouterr().err
     assert "doctor: saturated temperature since step 20" in said
     assert "--temperature 0.2" in said
-    assert "at the end there is still saturated temperature" in said
+    assert "held to the end" in said
 
 
 def test_a_resumed_run_says_what_it_would_have_said(tmp_path):

@@ -64,10 +64,10 @@ def test_every_score_comes_with_an_interval(full):
 
 def test_json_has_the_schema_and_comes_back(full):
     raw = json.loads(full.to_json())
-    keys = "version source split train_rows test_rows classes super_classes settings measures details"
+    keys = "version source split train_rows test_rows classes super_classes settings measures details digest"
     assert list(raw) == keys.split()
     learned = raw["details"]["learned"]
-    keys = "confusion per_class predicted spectrum_h spectrum_z similarity roc few_label map"
+    keys = "confusion per_class predicted recalled spectrum_h spectrum_z similarity roc few_label map"
     assert set(learned) >= set(keys.split())
     assert sum(map(sum, learned["confusion"])) == 80 == len(learned["predicted"]["sample"])
     kept = learned["predicted"]
@@ -75,6 +75,9 @@ def test_json_has_the_schema_and_comes_back(full):
     for name, column in {"knn_accuracy": "nearest", "linear_probe": "prediction"}.items():
         hits = [a == b for a, b in zip(kept["label"], kept[column], strict=True)]
         assert full.score(name).value == pytest.approx(sum(hits) / len(hits)), "differences are paired by these"
+    recalled = learned["recalled"]
+    assert len(recalled["sample"]) == len(recalled["hit"]) == 80
+    assert full.score("recall_at_1").value == pytest.approx(sum(recalled["hit"]) / 80)
     assert len(learned["similarity"]["edges"]) == 201
     assert set(learned["map"]) == {"method", "sample", "x", "y", "label", "cluster"}
     assert {len(learned["map"][axis]) for axis in ("sample", "x", "y", "label", "cluster")} == {80}

@@ -110,6 +110,19 @@ def test_nothing_overflows(show: Any, name: str, width: int, scheme: str) -> Non
     assert out == []
 
 
+@pytest.mark.parametrize("name", ["compare", "mixed"])
+def test_on_a_narrow_screen_no_table_of_runs_is_cut(show: Any, name: str) -> None:
+    page = show(name, width=390).page
+    page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+    boxes = page.evaluate(
+        "[...document.querySelectorAll('.scroll')].map(e => [e.scrollWidth, e.clientWidth, e.innerText.slice(0, 40)])"
+    )
+    assert boxes
+    assert [box for box in boxes if box[0] > box[1] + 1] == []
+    named = page.evaluate("getComputedStyle(document.querySelector('.all-scores td'), '::before').content")
+    assert named == '"full"', "each number says whose it is"
+
+
 def test_both_colour_schemes(show: Any) -> None:
     colours = {}
     for scheme in ("light", "dark"):
@@ -184,6 +197,19 @@ def test_images_can_stand_on_the_map(show: Any) -> None:
     before = opened.ink()
     opened.page.locator("input[value=images] + span").click()
     assert opened.ink() != before
+    opened.page.wait_for_timeout(60)
+    rim = opened.page.evaluate(
+        """() => {
+            const canvas = document.getElementById("atlas");
+            const { width: w, height: h } = canvas;
+            const { data } = canvas.getContext("2d").getImageData(0, 0, w, h);
+            const inked = (x, y) => data[4 * (y * w + x) + 3] > 0;
+            for (let x = 0; x < w; x++) if (inked(x, 0) || inked(x, h - 1)) return true;
+            for (let y = 0; y < h; y++) if (inked(0, y) || inked(w - 1, y)) return true;
+            return false;
+        }"""
+    )
+    assert not rim, "no image is cut at the edge"
 
 
 def test_wheel_drag_keys_and_buttons_move_the_map(show: Any) -> None:

@@ -145,8 +145,21 @@ def test_the_time_of_the_last_stretch_is_not_sold_as_the_whole(tmp_path: Path, m
 @pytest.mark.parametrize(
     ("reason", "sentence", "short"),
     [
-        ("interrupted", "The training was interrupted before its planned end.", "Let it finish"),
-        ("max-time", "The training stopped when its time was up, before its planned end.", "Let it finish"),
+        (
+            "interrupted",
+            "interrupted before its planned end, after 120 of 360 planned steps; the weights are those of step 120.",
+            "Let it finish",
+        ),
+        (
+            "max-time",
+            "when its time was up, before its planned end, after 120 of 360 planned steps",
+            "Let it finish",
+        ),
+        (
+            "diverged",
+            "no longer a number, at step 120 of 360 planned steps; no checkpoint stands in its folder.",
+            "Smaller steps",
+        ),
         (None, "The log has no end:", "Let it finish"),
         ("finished", "", "Evaluate it"),
     ],
@@ -155,14 +168,55 @@ def test_a_run_that_did_not_finish_says_so(
     tmp_path: Path, make_run: MakeRun, reason: str | None, sentence: str, short: str
 ) -> None:
     make_run(tmp_path, scores=False, embeddings=False)
-    events = [] if reason is None else [{"event": "end", "step": 360, "epoch": 60.0, "seconds": 9.0, "reason": reason}]
+    events = [] if reason is None else [{"event": "end", "step": 120, "epoch": 20.0, "seconds": 9.0, "reason": reason}]
     ended(tmp_path, *events)
     told = " ".join(summary(read(tmp_path)))
     assert sentence in told
-    assert ("planned end" in told or "no end" in told) == (reason != "finished")
+    assert ("weights" in told or "checkpoint" in told) == (reason != "finished")
     following = said(tmp_path, "What to try next")
     assert following is not None
-    assert following.short == short
+    assert following.short.startswith(short)
+
+
+def test_a_run_that_diverged_names_the_step_of_its_weights(tmp_path: Path, make_run: MakeRun) -> None:
+    make_run(tmp_path)
+    (tmp_path / "checkpoints").mkdir()
+    for step in (60, 100):
+        (tmp_path / "checkpoints" / f"step-{step:08d}.pt").touch()
+    ended(tmp_path, {"event": "end", "step": 120, "reason": "diverged"})
+    told = " ".join(summary(read(tmp_path)))
+    assert "for 20 epochs" in told
+    assert "at step 120 of 360 planned steps; the weights are those of step 100. It was then frozen" in told
+
+
+def test_how_often_an_image_was_seen_leaves_out_what_an_epoch_drops(tmp_path: Path, make_run: MakeRun) -> None:
+    make_run(tmp_path)
+    changed(tmp_path, "recipe.json", lambda r: r["parts"].update(batch_size=200))
+    seen = said(tmp_path, "What was seen")
+    assert seen is not None
+    assert f"Each about {360 * 200 / 1437:.1f} times" in seen.detail
+
+
+@pytest.mark.parametrize(("errors", "short"), [(2, "None clearly"), (30, "0 and 1"), (0, "None")])
+def test_two_slips_are_not_two_classes_that_merge(tmp_path: Path, make_run: MakeRun, errors: int, short: str) -> None:
+    make_run(tmp_path)
+
+    def few(scores: dict[str, Any]) -> None:
+        counts = [[0] * 10 for _ in range(10)]
+        for i in range(10):
+            counts[i][i] = 176
+        counts[0][0], counts[0][1] = 176 - errors, errors
+        scores["details"]["learned"]["confusion"] = counts
+
+    changed(tmp_path, "scores.json", few)
+    ended(tmp_path, {"event": "end", "step": 360, "epoch": 60.0, "seconds": 41.7, "reason": "finished"})
+    merging, following = said(tmp_path, "Which classes merge"), said(tmp_path, "What to try")
+    assert merging is not None
+    assert following is not None
+    assert merging.short == short
+    advised = f"{following.short} {following.detail}"
+    assert ("ook at 0 and 1" in advised) == (errors == 30)
+    assert "colour" not in advised, "the digits are grey"
 
 
 def test_labels_are_called_unused_only_where_no_part_could_see_them(tmp_path: Path, make_run: MakeRun) -> None:

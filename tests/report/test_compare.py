@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from counterpoint.errors import RunError
-from counterpoint.report import gather_runs, write_comparison
+from counterpoint.report import gaps, gather_runs, write_comparison
 
 from .test_page import parsed
 from .variants import COLLAPSE, changed, variant, with_doctor
@@ -84,6 +84,53 @@ def test_other_data_is_shown_but_not_compared(tmp_path: Path, make_run) -> None:
     assert "other was tested on other images than first, so no difference from it is computed." in page.text
     assert "Difference from first" not in page.text
     assert json.loads(page.data)["groups"] == [0, 1]
+
+
+def test_the_headline_is_judged_by_its_own_interval_and_says_so(tmp_path: Path, make_run) -> None:
+    """Seven images lost and none won is a difference by itself, but not among as many as are looked at here."""
+    make_run(tmp_path / "first")
+    runs = [tmp_path / "first", *(variant(tmp_path / "first", tmp_path / f"r{i}", wrong=7) for i in range(8))]
+    together = gather_runs(runs)
+    headline = [gap for gap in gaps(together) if gap.name == "knn_accuracy"]
+    assert {gap.verdict for gap in headline} == {"alike"}
+    assert {gap.difference.verdict for gap in headline} == {"worse"}
+    page = parsed(write_comparison(together, tmp_path / "c.html"))
+    assert "r0: no, worse" in page.text
+    assert "named beforehand and is judged by their own 95 % intervals" in page.text
+
+
+def test_a_quickest_is_named_only_for_the_same_work(tmp_path: Path, make_run) -> None:
+    make_run(tmp_path / "first")
+    second = variant(tmp_path / "first", tmp_path / "second")
+    with_doctor(tmp_path / "first")
+    with_doctor(second)
+
+    def told(epochs: float, taken: float = 90.0) -> str:
+        for folder, length, seconds in ((tmp_path / "first", 60.0, 60.0), (second, epochs, taken)):
+            end = {"event": "end", "step": 360, "epoch": length, "seconds": seconds, "reason": "finished"}
+            with (folder / "log.jsonl").open("a") as file:
+                file.write(json.dumps(end) + "\n")
+        return parsed(write_comparison(gather_runs([tmp_path / "first", second]), tmp_path / "c.html")).text
+
+    assert "first was the quickest" in told(60.0)
+    same = told(60.0, 61.0)
+    assert "All took about as long" in same
+    assert "All are named as well as before." in same
+    text = told(30.0)
+    assert "was the quickest" not in text
+    assert "first: 1.0 s per epoch; second: 3.0 s per epoch" in text
+
+
+def test_too_few_readings_are_no_health(tmp_path: Path, make_run) -> None:
+    make_run(tmp_path / "first")
+    second = variant(tmp_path / "first", tmp_path / "second")
+    with_doctor(second)
+    lines = [json.loads(line) for line in (second / "log.jsonl").read_text().splitlines()]
+    kept = [line for line in lines if line["event"] != "step" or line["step"] < 4]
+    (second / "log.jsonl").write_text("\n".join(map(json.dumps, kept)) + "\n")
+    text = parsed(write_comparison(gather_runs([tmp_path / "first", second]), tmp_path / "c.html")).text
+    assert "second: too short to judge" in text
+    assert "3 steps were read; that is too short to judge" in text
 
 
 def test_without_labels_and_without_images(tmp_path: Path, make_run) -> None:

@@ -77,6 +77,41 @@ def test_collapsed_test_embeddings_are_bad_even_where_the_doctor_saw_nothing(tmp
     assert "found nothing. What is judged here are the test embeddings" in sound.detail
 
 
+@pytest.mark.parametrize("scores", [True, False])
+def test_a_few_readings_are_too_short_to_judge_on_every_line(tmp_path: Path, make_run, scores: bool) -> None:
+    make_run(tmp_path, scores=scores, embeddings=scores)
+    with_doctor(tmp_path)
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    first = [line for line in lines if line["event"] == "step"][:3]
+    (tmp_path / "log.jsonl").write_text("\n".join(map(json.dumps, first)) + "\n")
+    sound = health(read(tmp_path))
+    assert sound is not None
+    assert (sound.short, sound.tone) == ("Too short to judge", "plain")
+    assert "3 readings of the training, and at least 4 are needed" in sound.detail
+    page = parsed(write(tmp_path))
+    assert "That is too short to judge" in page.text
+    assert "nothing to find" not in page.text
+    assert "found nothing" not in page.text
+
+
+def test_a_collapse_is_seen_without_labels(tmp_path: Path, make_run) -> None:
+    from dataclasses import replace
+
+    import torch
+
+    from counterpoint.report.run import TestRows
+
+    make_run(tmp_path, labels=False)
+    changed(tmp_path, "scores.json", lambda s: s["details"]["learned"].pop("similarity"))
+    run = read(tmp_path)
+    assert (health(run) or pytest.fail("nothing said")).short == "No sign of collapse"
+    h = torch.ones(360, 12) + 0.01 * torch.randn(360, 12, generator=torch.Generator().manual_seed(0))
+    sound = health(replace(run, test=TestRows(torch.arange(360), h, torch.full((360,), -1))))
+    assert sound is not None
+    assert sound.short == "Collapsed"
+    assert "Test images have a mean cosine of 1.000" in sound.detail
+
+
 def test_the_doctor_speaks_before_the_evaluation(tmp_path: Path, make_run) -> None:
     make_run(tmp_path, scores=False, embeddings=False)
     with_doctor(tmp_path)

@@ -147,6 +147,30 @@ def test_a_page_without_its_data_set_or_in_another_folder(tmp_path: Path, make_r
     assert "map" in page.ids
 
 
+def test_images_other_than_those_that_were_scored_are_not_shown(tmp_path: Path, make_run, capfd) -> None:
+    from counterpoint import app
+    from counterpoint.embed import fingerprint
+    from counterpoint.types import Dataset, Split
+
+    made = make_run(tmp_path)
+    images = made["images"]
+    names = tuple(f"scans/{i}.png" for i in range(len(images)))
+    scores = json.loads((tmp_path / "scores.json").read_text())
+    (tmp_path / "scores.json").write_text(json.dumps({**scores, "digest": fingerprint(images)}))
+    other = images.clone()
+    other[7] = 255 - other[7]
+    assert fingerprint(other) != fingerprint(images)
+    changed = Dataset("digits", "glyphs", Split(images[:0]), Split(other, names=names))
+    page = parsed(app.write_report(tmp_path, dataset=changed))
+    assert "the test images are not those that were scored; `counterpoint evaluate" in page.text
+    assert "not those that were scored" in capfd.readouterr().err
+    assert json.loads(page.data)["sheet"] is None
+    shown = parsed(write(tmp_path, images=images, names=names))
+    data = json.loads(shown.data)
+    assert data["sheet"] is not None
+    assert data["called"][2] == f"scans/{data['map']['sample'][2]}.png"
+
+
 def test_every_score_is_explained(tmp_path: Path, make_run) -> None:
     make_run(tmp_path)
     page = parsed(write(tmp_path))
@@ -177,10 +201,11 @@ def test_files_that_were_left_out_are_counted_by_reason(tmp_path: Path, make_run
     make_run(tmp_path)
     files = [{"name": f"{i}.jpg", "reason": f"truncated after {i * 1000:,} bytes"} for i in range(7)]
     files += [{"name": "e.png", "reason": "empty file"}] * 2
+    files += [{"name": "b.jpg", "reason": "damaged: broken data stream when reading image file"}]
     (tmp_path / "skipped.json").write_text(json.dumps(files))
     page = parsed(write(tmp_path))
-    assert "7 truncated after … bytes 2 empty file" in page.text
-    assert "9 files that could not be used" in page.text
+    assert "8 cut off: the file ends before the image does 2 empty file" in page.text
+    assert "10 files that could not be used" in page.text
     assert "6.jpg truncated after 6,000 bytes" in page.text
 
 

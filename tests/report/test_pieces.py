@@ -61,6 +61,25 @@ def test_any_range_can_be_drawn(y: tuple[float, float]) -> None:
     assert 2 <= len([n for n in root.iter("line") if n.attrib["class"] == "grid"]) <= 7
 
 
+@pytest.mark.parametrize("y", [(1.0, 1.0), (1.0, 1.0 + 1e-9), (0.98765, 0.987651), (3e6, 3.0001e6)])
+def test_no_two_ticks_say_the_same(y: tuple[float, float]) -> None:
+    for x in ((0.0, 1.0), (5.0, 5.0)):
+        root = ET.fromstring(draw(chart(Line("v", x, y, "s-0"))))
+        for anchor in ("end", "middle"):
+            ticks = [
+                n.text for n in root.iter("text") if n.attrib["class"] == "tick" and n.attrib["text-anchor"] == anchor
+            ]
+            assert len(set(ticks)) == len(ticks) > 1
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_a_share_stays_between_none_and_all(value: float) -> None:
+    for axis in (Axis("share", percent=True), Axis("share", low=0.0, percent=True)):
+        root = ET.fromstring(draw(chart(Line("v", (0.0, 1.0), (value, value), "s-0"), y=axis)))
+        low, high = map(float, root.attrib["data-y"].split(",")[1:3])
+        assert 0.0 <= low < high <= 1.0
+
+
 def test_names_are_escaped_in_a_chart() -> None:
     svg = draw(chart(Line('"<script>', (0.0, 1.0), (0.0, 1.0), "s-0")))
     assert ET.fromstring(svg).find("polyline") is not None

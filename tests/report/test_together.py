@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from counterpoint.errors import RunError
-from counterpoint.report.comparison.together import class_gaps, gaps, gather_runs, settings, swaps
+from counterpoint.report.comparison.together import apart, class_gaps, gaps, gather_runs, settings, swaps
 from counterpoint.report.run import Measure
 from counterpoint.report.verdict import holm, matched
 
@@ -38,6 +38,8 @@ def test_names_carry_as_much_of_the_path_as_tells_them_apart(base: Path, tmp_pat
 
 def test_fewer_than_two_or_more_than_ten_are_refused(base: Path, tmp_path: Path) -> None:
     with pytest.raises(RunError, match="at least two different runs, and 1 was given"):
+        gather_runs([base])
+    with pytest.raises(RunError, match="the same run was named twice"):
         gather_runs([base, base])
     many = [variant(base, tmp_path / str(i)) for i in range(11)]
     with pytest.raises(RunError, match="11 runs do not fit"):
@@ -76,6 +78,55 @@ def test_runs_on_other_images_are_not_paired(base: Path, tmp_path: Path, how: st
     together = gather_runs([base, other])
     assert together.peers() == []
     assert gaps(together) == swaps(together) == class_gaps(together) == []
+
+
+@pytest.mark.parametrize(("digests", "groups"), [(("a", "a"), (0, 0)), (("a", "b"), (0, 1)), (("a", ""), (0, 0))])
+def test_the_digest_of_the_test_images_decides_where_both_have_one(
+    base: Path, tmp_path: Path, digests: tuple[str, str], groups: tuple[int, int]
+) -> None:
+    other = variant(base, tmp_path / "other")
+    for folder, digest in zip((base, other), digests, strict=True):
+        changed(folder, "scores.json", lambda s, digest=digest: s.update(digest=digest))
+    assert gather_runs([base, other]).group == groups
+    changed(other, "recipe.json", lambda r: r["dataset"].update(name="renamed"))
+    assert gather_runs([base, other]).group == ((0, 0) if digests == ("a", "a") else (0, 1))
+
+
+def test_a_run_without_a_digest_does_not_join_two_that_differ(base: Path, tmp_path: Path) -> None:
+    one, two = variant(base, tmp_path / "one"), variant(base, tmp_path / "two")
+    for folder in (one, two):
+        changed(folder, "scores.json", lambda s, digest=folder.name: s.update(digest=digest))
+    assert gather_runs([base, one, two]).group == (0, 0, 1)
+
+
+def test_each_run_that_is_not_compared_has_its_own_reason(base: Path, tmp_path: Path) -> None:
+    bare, strange = variant(base, tmp_path / "bare"), variant(base, tmp_path / "strange")
+    (bare / "scores.json").unlink()
+    changed(strange, "recipe.json", lambda r: r["dataset"].update(name="elsewhere"))
+    assert apart(gather_runs([base, bare, strange])) == [
+        ("bare", "has not been evaluated"),
+        ("strange", "was tested on other images than base"),
+    ]
+    ((name, why),) = apart(gather_runs([bare, base]))
+    assert name == "bare"
+    assert "has not been evaluated, so nothing is compared with it" in why
+    (base / "scores.json").unlink()
+    assert apart(gather_runs([bare, base]))[0][0] == "none of the runs"
+
+
+def test_a_score_that_repeats_another_exactly_is_not_counted_twice(base: Path, tmp_path: Path) -> None:
+    other = variant(base, tmp_path / "other", wrong=18)
+    before = gaps(gather_runs([base, other]))
+
+    def twice(scores: dict) -> None:
+        copied = next(m for m in scores["measures"]["learned"] if m["name"] == "recall_at_1")
+        scores["measures"]["learned"].append({**copied, "name": "recall_again"})
+
+    for folder in (base, other):
+        changed(folder, "scores.json", twice)
+    found = gaps(gather_runs([base, other]))
+    assert [gap.repeats for gap in found if gap.repeats] == ["recall_at_1"]
+    assert [g for g in found if not g.repeats] == before
 
 
 def test_a_paired_difference_is_the_bootstrap_over_shared_images(base: Path, tmp_path: Path) -> None:
@@ -139,6 +190,47 @@ def test_swaps_count_every_image_once_and_show_real_ones(base: Path, tmp_path: P
     for sample, label, guess in swap.losses:
         assert (predicted["label"][sample], predicted["prediction"][sample]) == (label, guess)
         assert label != guess
+
+
+def test_a_mean_recall_is_paired_by_the_bootstrap_over_shared_images() -> None:
+    random = np.random.default_rng(3)
+    label = np.repeat([0, 1, 2], [150, 40, 10])
+    guesses = [np.where(random.random(200) < share, label, (label + 1) % 3) for share in (0.8, 0.7)]
+
+    def recall(rows: np.ndarray, guess: np.ndarray) -> float:
+        return float(np.mean([(guess[rows] == c)[label[rows] == c].mean() for c in np.unique(label[rows])]))
+
+    every = np.arange(200)
+    measures = [
+        Measure("linear_probe_balanced", "b", v, v - 0.1, v + 0.1, "higher", "classification")
+        for v in (recall(every, guess) for guess in guesses)
+    ]
+    details = [
+        {"predicted": {"sample": every.tolist(), "label": label.tolist(), "prediction": guess.tolist()}}
+        for guess in guesses
+    ]
+    gap = matched(measures[0], measures[1], details[0], details[1])
+    assert gap is not None
+    assert gap.paired
+    assert gap.value == pytest.approx(measures[0].value - measures[1].value)
+    drawn = [random.integers(0, 200, 200) for _ in range(3000)]
+    low, high = np.quantile([recall(rows, guesses[0]) - recall(rows, guesses[1]) for rows in drawn], [0.025, 0.975])
+    assert gap.low == pytest.approx(low, abs=0.02)
+    assert gap.high == pytest.approx(high, abs=0.02)
+    other = Measure("linear_probe_balanced", "b", 0.5, 0.4, 0.6, "higher", "classification")
+    apart_ = matched(measures[0], other, details[0], details[1])
+    assert apart_ is not None
+    assert not apart_.paired, "the predictions are not those of this measure"
+
+
+def test_recall_at_1_is_paired_where_it_was_kept_image_by_image() -> None:
+    hits = [[1] * 80 + [0] * 20, [1] * 70 + [0] * 30]
+    measures = [Measure("recall_at_1", "r", sum(h) / 100, 0.5, 0.9, "higher", "retrieval") for h in hits]
+    details = [{"recalled": {"sample": list(range(100)), "hit": h}} for h in hits]
+    gap = matched(measures[0], measures[1], details[0], details[1])
+    assert gap is not None
+    assert gap.paired
+    assert gap.p == pytest.approx(2 * 0.5**10)
 
 
 def test_classes_stand_by_their_largest_change(base: Path, tmp_path: Path) -> None:

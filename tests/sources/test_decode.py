@@ -9,8 +9,9 @@ from PIL import Image
 from torchvision.transforms.v2 import functional
 
 from counterpoint.errors import SourceError
-from counterpoint.sources.collect import check_skipped, decode
+from counterpoint.sources.collect import check_skipped
 from counterpoint.sources.decode import peek, to_array
+from counterpoint.sources.parallel import decode
 from counterpoint.types import Skipped
 
 

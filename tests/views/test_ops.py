@@ -495,3 +495,12 @@ def test_impossible_settings_are_one_sentence(make, word):
 def test_images_that_do_not_fit_are_one_sentence(op, images):
     with pytest.raises(ShapeError, match=r"need|reflects"):
         op.apply(images, op.draw(images, Stream(0)))
+
+
+def test_jitter_has_the_gradient_of_its_differences():
+    images = 0.2 + 0.6 * torch.rand(5, 3, 2, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    op = ColourJitter(0.3, 0.3, 0.3, 0.2, p=0.8)
+    drawn = op.draw(images, Stream(0))
+    assert torch.autograd.gradcheck(lambda x: op.apply(x, drawn), images.requires_grad_(), eps=1e-6, atol=1e-5)
+    turn = torch.linspace(-0.5, 0.5, 5, dtype=torch.float64)
+    assert torch.autograd.gradcheck(lambda x: shift_hue(x, turn), images, eps=1e-6, atol=1e-5)

@@ -123,7 +123,8 @@ def check_same(asked: Asked, stored: dict[str, Any], folder: Path, **more: Any) 
         found = stored[top].get(key) if key else stored[top]
         if json.loads(json.dumps(wanted)) != found:
             raise CheckpointError(
-                f"{str(folder)!r} holds another run: its {path.split('.')[-1]} is {found!r}, not {wanted!r}; "
+                f"{str(folder)!r} holds another run: its {path.split('.')[-1]} is "
+                f"{'none' if found is None else repr(found)}, not {'none' if wanted is None else repr(wanted)}; "
                 "resume it as it was begun, or train in a new folder with --out"
             )
 

@@ -1,5 +1,6 @@
 """What a run is worth: its embeddings, scores and page."""
 
+import json
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -102,6 +103,7 @@ def evaluate(
         source=dataset.name,
         split=dataset.split,
     )
+    result = replace(result, digest=embedding.fingerprint(test.images))
     write_text(run.scores, result.to_json())
     return result
 
@@ -131,7 +133,7 @@ def _pairs(model: Model, recipe: Recipe, dataset: Dataset, seed: int) -> tuple[E
 
 
 def write_report(run: Run | str | Path, *, dataset: Dataset | None = None, recipe: Recipe | None = None) -> Path:
-    """The run's page; without images where its data set is not at hand."""
+    """The run's page; without images where its data set is not at hand, or no longer the one that was scored."""
     run = _opened(run)
     stored = run.recipe()
     try:
@@ -140,8 +142,22 @@ def write_report(run: Run | str | Path, *, dataset: Dataset | None = None, recip
         absent = f"The images themselves are not shown, as they were not at hand when this page was written: {error}."
         print(f"  the page shows no images: {error}", file=sys.stderr)
         return report.write(run.folder, absent=absent)
+    scored = _scored(run)
+    if scored and scored != embedding.fingerprint(dataset.test.images):
+        why = f"the test images are not those that were scored; `counterpoint evaluate {run.folder}` scores it anew"
+        print(f"  the page shows no images: {why}", file=sys.stderr)
+        return report.write(run.folder, absent=f"The images themselves are not shown: {why}.")
     recipe = recipe or cast(Recipe, part_from_json(stored["parts"]))
-    return report.write(run.folder, images=dataset.test.images, views=_strip(recipe, dataset, int(stored["seed"])))
+    views = _strip(recipe, dataset, int(stored["seed"]))
+    return report.write(run.folder, images=dataset.test.images, names=dataset.test.names, views=views)
+
+
+def _scored(run: Run) -> str:
+    """The digest of the test images that the scores are of; empty where nothing says it."""
+    try:
+        return str(json.loads(run.scores.read_text(encoding="utf-8")).get("digest") or "")
+    except (OSError, ValueError, AttributeError):  # not scored, or damaged, of which the page speaks
+        return ""
 
 
 def _strip(recipe: Recipe, dataset: Dataset, seed: int, rows: int = 6, columns: int = 8) -> torch.Tensor | None:

@@ -3,15 +3,17 @@
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
+from counterpoint import embed as embedding
 from counterpoint import report
 from counterpoint.errors import CounterpointError
 from counterpoint.recipe import part_from_json
-from counterpoint.report import Together, gaps
+from counterpoint.report import Together, apart, gaps
+from counterpoint.report.comparison.words import UNPAIRED
 from counterpoint.report.numbers import figure, interval, is_count, is_share, points
 from counterpoint.report.run import Run
-from counterpoint.types import Source
+from counterpoint.types import Source, Split
 
 __all__ = ["compare", "show_comparison"]
 
@@ -19,7 +21,7 @@ __all__ = ["compare", "show_comparison"]
 def compare(
     runs: Sequence[str | Path], *, out: str | Path = "compare.html", reference: str | Path | None = None
 ) -> tuple[Path, Together]:
-    """Write one page of several runs; without images where their data set is not at hand.
+    """Write one page of several runs; without images where their data set is not at hand, or no longer what was scored.
 
     Args:
         runs: run folders, at least two.
@@ -32,21 +34,32 @@ def compare(
     target = Path(out)
     report.check_target(target)
     together = report.gather_runs([Path(run) for run in runs], None if reference is None else Path(reference))
-    images: dict[int, Any] = {}
+    tests: dict[int, Split] = {}
     errors: dict[int, str] = {}
     for run, group in zip(together.runs, together.group, strict=True):
-        if group in images or not run.scores:
+        if group in tests or not run.scores:
             continue
         try:
-            images[group] = cast(Source, part_from_json(run.recipe["source"])).load().test.images
+            test = cast(Source, part_from_json(run.recipe["source"])).load().test
         except (CounterpointError, KeyError) as error:
-            errors.setdefault(group, str(error))
-    missing = [said for group, said in errors.items() if group not in images]
+            errors.setdefault(group, f"they were not at hand when this page was written: {error}")
+            continue
+        # The runs of a group have one digest, where they have any.
+        members = (other for other, at in zip(together.runs, together.group, strict=True) if at == group)
+        scored = next((other.digest for other in members if other.digest), "")
+        if scored and scored != embedding.fingerprint(test.images):
+            why = f"the test images are not those that were scored; `counterpoint evaluate {run.folder}` scores it anew"
+            errors.setdefault(group, why)
+        else:
+            tests[group] = test
+    missing = [said for group, said in errors.items() if group not in tests]
     absent = ""
     if missing:
-        absent = f"Images are not shown where they were not at hand when this page was written: {missing[0]}."
+        absent = f"Images are not shown where {missing[0]}."
         print(f"  the page shows no images: {missing[0]}", file=sys.stderr)
-    return report.write_comparison(together, target, images=images, absent=absent), together
+    images = {group: test.images for group, test in tests.items()}
+    names = {group: test.names for group, test in tests.items() if test.names is not None}
+    return report.write_comparison(together, target, images=images, names=names, absent=absent), together
 
 
 def show_comparison(together: Together) -> None:
@@ -63,26 +76,29 @@ def show_comparison(together: Together) -> None:
         for i, run in enumerate(together.runs):
             gap = held.get((name, i))
             mark = {"better": " ▲", "worse": " ▼"}.get(gap.verdict, "") if gap else ""
+            mark += "" if gap is None or gap.difference.paired else " °"
             told = f"\n{points(gap.difference, is_share(measure)).replace(' points', '')}{mark}" if gap else ""
             row.append(Text(f"{_cell(run, name)}{told}"))
         table.add_row(*row)
-    if not order:
-        return
     console = Console()
+    left_out = [f"{name} {why}" for name, why in apart(together)]
+    if not order:
+        console.print(Text(f"Not compared: {'; '.join(left_out)}."))
+        return
     wanted = 34 + 32 * len(together.runs)
     if console.width < wanted:
         console = Console(width=wanted)
     console.print(table)
     if held:
         console.print(Text(f"Second lines: the difference from {together.names[0]}, of percentages in points."))
-    if len(held) > 1:
-        rule = f"▲ better, ▼ worse: holds among all {len(held)} differences together (Holm's rule, 5 %)."
+    counted = sum(not gap.repeats for gap in held.values())
+    if counted > 1:
+        rule = f"▲ better, ▼ worse: holds among all {counted} differences together (Holm's rule, 5 %)."
         console.print(Text(f"Each interval holds for 95 % by itself. {rule}"))
-    apart = [name for i, name in enumerate(together.names) if i and i not in together.peers()]
-    if apart:
-        console.print(
-            Text(f"Not compared with {together.names[0]} (not evaluated, or on other test images): {', '.join(apart)}.")
-        )
+    if any(not gap.difference.paired for gap in held.values()):
+        console.print(Text(f"° {UNPAIRED}"))
+    if left_out:
+        console.print(Text(f"Not compared: {'; '.join(left_out)}."))
 
 
 def _cell(run: Run, name: str) -> str:

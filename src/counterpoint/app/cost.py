@@ -8,9 +8,11 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from counterpoint import sources
 from counterpoint.app.asked import Asked
 from counterpoint.distributed import Comm
 from counterpoint.engine import Machine, Numerics, batches, chunked, compare, duration, measured
+from counterpoint.errors import RecipeError
 from counterpoint.model import Model
 from counterpoint.random import Streams
 from counterpoint.recipe import Recipe
@@ -91,7 +93,7 @@ def estimate(
     return (
         f"  memory   about {(held.most + 4 * weights) / 2**20:,.0f} MiB for a step (activations "
         f"{held.most / 2**20:,.0f}, weights with gradients and optimizer {4 * weights / 2**20:,.0f}), "
-        f"and {learned.images.nbytes / 2**20:,.0f} MiB of images, {where}\n"
+        f"and {sources.told(learned.images.nbytes)} of images, {where}\n"
         f"  time     about {duration(steps * seconds)} for {steps:,} steps of {seconds:.3f} s, before evaluation"
     )
 
@@ -115,10 +117,21 @@ def decide_numerics(
 
 
 def time_to_train(limit: float | None, began: float, dataset: Dataset, recipe: Recipe, evaluate: bool) -> float | None:
-    """The limit less what evaluation and page need: 10 s, and 2 ms for each image and 3,000 numbers of its rows."""
+    """The limit less what evaluation and page need: 10 s, and 2 ms for each image and 3,000 numbers of its rows.
+
+    Raises:
+        RecipeError: nothing is left for training before an evaluation.
+    """
     if limit is None:
         return None
     numbers = recipe.encoder.width * 2 + dataset.train.images[0].numel()
     images = len(dataset.train) + len(dataset.test)
     after = 10 + images * (0.0005 + 0.002 * numbers / 3000) if evaluate else 2
-    return max(0.0, limit - after - (time.perf_counter() - began))
+    spent = time.perf_counter() - began
+    if evaluate and limit <= spent + after:
+        raise RecipeError(
+            f"--max-time {duration(limit)} leaves no time to train: data and measuring took {duration(spent)}, "
+            f"evaluation and page need about {duration(after)}; give more than {duration(spent + after)}, or "
+            "--no-evaluate"
+        )
+    return max(0.0, limit - spent - after)

@@ -1,11 +1,14 @@
 """The doctor's word on a run, from its folder alone."""
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 from counterpoint.engine import Finding, diagnose
+from counterpoint.report.run import READINGS
 from counterpoint.run import Run
 
 __all__ = ["Checkup", "doctor", "show_checkup"]
@@ -75,7 +78,7 @@ def doctor(run: Run | str | Path) -> Checkup:
     steps = [line for line in history if line.get("event") == "step"]
     read = [line for line in steps if line.get("health")]
     last: Mapping[str, Any] = read[-1] if read else steps[-1] if steps else {}
-    healthy = False if findings else True if len(read) > 3 else None
+    healthy = False if findings else True if len(read) >= READINGS else None
     return Checkup(
         run=str(run.folder),
         verdict=_verdict(findings, steps, read),
@@ -93,8 +96,10 @@ def _verdict(findings: tuple[Finding, ...], steps: list[dict[str, Any]], read: l
         return "; ".join(f"{finding.title.lower()} since step {finding.since:,}" for finding in findings)
     if steps and not read:
         return "the log of this run has no readings: it was made by an older version, and can't be judged"
-    if len(read) <= 3:
-        return f"too short to judge: {len(read)} readings, at least 4 are needed"
+    if not steps:
+        return "there is no logged step in this run's log.jsonl, so nothing can be judged"
+    if len(read) < READINGS:
+        return f"too short to judge: {len(read)} of the {READINGS} readings that are needed"
     return "healthy: nothing found"
 
 
@@ -107,6 +112,11 @@ def _passed(history: list[dict[str, Any]], held: set[str]) -> tuple[tuple[str, i
         elif line.get("event") == "recovered" and line.get("name") in began:
             passed.append((line["name"], began.pop(line["name"]), int(line["step"])))
     return tuple(each for each in passed if each[0] not in held)
+
+
+def _free(run: str | Path) -> str:
+    """The first folder beside a run that is not there."""
+    return next(name for n in count(2) if not Path(name := f"{run}-{n}").exists())
 
 
 def show_checkup(checkup: Checkup) -> None:
@@ -123,7 +133,8 @@ def show_checkup(checkup: Checkup) -> None:
         console.print(f"  {escape(finding.evidence)}")
         console.print(f"  {escape(finding.advice)}")
         if finding.flags:
-            config = f"counterpoint train --config {checkup.run}/recipe.json {finding.flags} --out {checkup.run}-2"
+            stored = shlex.quote(str(Path(checkup.run) / "recipe.json"))
+            config = f"counterpoint train --config {stored} {finding.flags} --out {shlex.quote(_free(checkup.run))}"
             console.print(f"  [cyan]{escape(config)}[/]", soft_wrap=True)
     for name, first, last in checkup.passed:
         console.print(f"{name.replace('-', ' ')}: from step {first:,} to {last:,}, then gone")

@@ -328,6 +328,8 @@ def train(
     budget = sources.Storage(**kept).budget // (devices or 1)
     storage = sources.Storage(budget, kept["cache"], dry_run, lambda line: _say(line, quiet))
     dataset = _loaded(asked.source, machine, storage)
+    if (memory is not None or cache is not None) and not isinstance(asked.source, sources.Folder | sources.Parquet):
+        _say(f"  note     {dataset.name} is read as it is: --memory and --cache are for folders and Parquet", quiet)
     streams = Streams(asked.seed)
     if evaluate_every is None:
         evaluate_every = int((stored or {}).get("evaluate_every", 0))
@@ -354,6 +356,7 @@ def train(
     numerics.arrange(model)
     if micro_batch is not None:
         _say(_chunks(composed, model, machine, micro_batch), quiet)
+    limit = time_to_train(max_time, began, dataset, composed, evaluate)
     if dry_run:
         _say(estimate(composed, model, learned, machine, numerics, asked.seed, micro_batch), quiet)
         return None
@@ -429,7 +432,7 @@ def train(
         keep=keep or 2,
         evaluate_every=evaluate_every,
         micro_batch=micro_batch,
-        max_seconds=time_to_train(max_time, began, dataset, composed, evaluate),
+        max_seconds=limit,
         tensorboard=tensorboard,
         quiet=quiet,
     )

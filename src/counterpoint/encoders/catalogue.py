@@ -16,7 +16,7 @@ from counterpoint.types import Encoder
 __all__ = ["default", "lookup", "names", "untrained"]
 
 _NAMED: dict[str, tuple[Encoder, str]] = {
-    "conv": (ConvNet(), "a small residual conv net for images of 8 to 128 px, made for speed on a CPU; width 256"),
+    "conv": (ConvNet(), "a small residual conv net for images of 8 to 128 px, made for speed on a CPU; width 512"),
     "mlp": (MLP(), "fully connected, 400-400 with ReLU; width 400"),
     "pami": (Pami(), "five convolutions with kernel 2, for 18 to 33 px; width 32, in (0, 1)"),
     "resnet18": (ResNet(18), "ResNet-18, 3 x 3 stem up to 64 px; width 512"),

@@ -16,20 +16,21 @@ __all__ = ["ConvNet"]
 class ConvNet:
     """Few convolutions on few, early reduced maps: most accuracy for a minute of CPU.
 
-    An overlapping patch stem brings any image to a map of about `grid` x `grid`. Each further stage halves the map with
-    a 3 x 3 convolution of stride 2 and adds one residual 3 x 3 convolution; a 1 x 1 convolution to `width` and the
-    average over the last map end it. Batch norm and ReLU after each convolution. At 32 px: 16 x 16 x 32, 8 x 8 x 64,
-    4 x 4 x 128, 256; 16 MFLOP an image, a seventieth of a ResNet-18 with the CIFAR stem.
+    An overlapping patch stem brings an image to a map of about `grid` x `grid`, or twice that where a patch would be
+    larger than 4 px. Each further stage halves the map with a 3 x 3 convolution of stride 2 and adds one residual 3 x 3
+    convolution; a 1 x 1 convolution to `width` and the average over the last map end it. Batch norm and ReLU after each
+    convolution. At 32 px: 8 x 8 x 64, 4 x 4 x 128, 512. Chosen among a dozen by kNN accuracy for minutes of CPU (SimCLR
+    on CIFAR-10; the table is in docs/log.md).
 
     Args:
         width: of the representation.
         stages: width of the stem, then of each stage that halves the map.
-        grid: side of the map after the stem, at most; images smaller than it keep their size.
+        grid: side of the map after the stem, of images up to 4 times as large; smaller ones keep their size.
     """
 
-    width: int = 256
-    stages: tuple[int, ...] = (32, 64, 128)
-    grid: int = 16
+    width: int = 512
+    stages: tuple[int, ...] = (64, 128)
+    grid: int = 8
 
     def __post_init__(self) -> None:
         if not self.stages or min(self.width, self.grid, *self.stages) < 1:
@@ -44,7 +45,7 @@ class ConvNet:
         Raises:
             ShapeError: the image is too small to be halved by every stage.
         """
-        patch = max(1, round(facts.size / self.grid))
+        patch = max(1, min(round(facts.size / self.grid), max(4, round(facts.size / (2 * self.grid)))))
         smallest = 2 ** (len(self.stages) - 1)
         if facts.size < smallest:
             raise ShapeError(

@@ -11,8 +11,7 @@ Source: Gao et al. 2021, arXiv:2101.06983 (GradCache), section 3. Nothing is sav
 functions of seed, step and chunk.
 """
 
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -67,15 +66,18 @@ def chunked(
     device = batch.images.device
     encode = _Encode.of(recipe, model, batch, context)
     spans = chunks(len(batch.images), most)
-    with numerics.autocast(device), _buffers_kept(model.towers, model.predictor):
+    ours, theirs = _buffers(model.towers, model.predictor), _buffers(model.target)
+    with numerics.autocast(device):
         first = [encode.without_graph(number, span) for number, span in enumerate(spans)]
-    online = _leaf(_joined([ours for ours, _ in first]))
-    keys = online if all(theirs is ours for ours, theirs in first) else _joined([theirs for _, theirs in first])
-    learned = keys is not online and any(t.requires_grad for _, theirs in first for t in _tensors(theirs))
+    online = _leaf(_joined([chunk.online for chunk in first]))
+    keys = online if first[0].own else _joined([chunk.keys for chunk in first])
+    learned = any(chunk.learned for chunk in first)
     if learned:
         keys = _leaf(keys)
-    rows = [len(ours.rows) for ours, _ in first], [len(theirs.rows) for _, theirs in first]
-    places = [_places([side[i].rows for side in first]).split(count) for i, count in enumerate(rows)]
+    # Running statistics are moved by the second pass of a chunk, where there is one.
+    _put_back(ours + theirs if learned else ours)
+    sides = [chunk.online.rows for chunk in first], [chunk.keys.rows for chunk in first]
+    places = [_places(rows).split([len(r) for r in rows]) for rows in sides]
     del first
     with numerics.autocast(device):
         matches = recipe.negatives.match(online, keys, recipe.pairing, recipe.score, model.negatives, context)
@@ -84,10 +86,10 @@ def chunked(
     weighted.backward()
     for number, span in enumerate(spans):
         with numerics.autocast(device):
-            ours, theirs = encode.with_graph(number, span, learned)
-        pairs = [(ours, online, places[0][number])]
-        if theirs is not None:
-            pairs.append((theirs, keys, places[1][number]))
+            again, key = encode.with_graph(number, span, learned)
+        pairs = [(again, online, places[0][number])]
+        if key is not None:
+            pairs.append((key, keys, places[1][number]))
         ends = [
             (mine, whole.grad[place])
             for chunk, joined, place in pairs
@@ -96,6 +98,22 @@ def chunked(
         ]
         torch.autograd.backward([mine for mine, _ in ends], [gradient for _, gradient in ends])
     return Compared(loss, online.detached(), keys.detached(), matches), weighted.detach()
+
+
+@dataclass(frozen=True, eq=False)
+class _First:
+    """What a chunk was encoded to, out of the graph.
+
+    Args:
+        online, keys: its rows.
+        own: the keys are the anchors themselves.
+        learned: the keys have a gradient of their own, so that they are encoded again too.
+    """
+
+    online: Encoded
+    keys: Encoded
+    own: bool
+    learned: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,8 +142,8 @@ class _Encode:
     def _seed(self, number: int) -> int:
         return self.context.streams.number("layers", self.context.clock.step, self.context.comm.rank, number)
 
-    def without_graph(self, number: int, span: slice) -> tuple[Encoded, Encoded]:
-        """Anchors and keys of a chunk; keys are the very anchors where the target says so."""
+    def without_graph(self, number: int, span: slice) -> _First:
+        """Anchors and keys of a chunk."""
         views, rows = self._chunk(span)
         with forked(self._seed(number), self.batch.images.device):
             with torch.no_grad():
@@ -133,7 +151,9 @@ class _Encode:
             # With gradient from here on, so that a target whose keys have one shows it.
             online = _leaf(online)
             keys = self.recipe.target.keys(self.model, self.model.target, views, online, self.context)
-        return online, keys
+        own = keys is online
+        learned = not own and any(t.requires_grad for t in _tensors(keys))
+        return _First(online.detached(), keys.detached(), own, learned)
 
     def with_graph(self, number: int, span: slice, keys: bool) -> tuple[Encoded, Encoded | None]:
         """The same with activations kept; keys only where they are asked for."""
@@ -188,11 +208,12 @@ def _joined(chunks: Sequence[Encoded]) -> Encoded:
     )
 
 
-@contextmanager
-def _buffers_kept(*modules: nn.Module | None) -> Generator[None]:
-    """Put buffers (running statistics) back afterwards: only the second pass of a chunk moves them."""
-    before = [(buffer, buffer.clone()) for module in modules if module is not None for buffer in module.buffers()]
-    yield
-    with torch.no_grad():
-        for buffer, value in before:
-            buffer.copy_(value)
+def _buffers(*modules: nn.Module | None) -> list[tuple[Tensor, Tensor]]:
+    """Each buffer with a copy of its value."""
+    return [(buffer, buffer.clone()) for module in modules if module is not None for buffer in module.buffers()]
+
+
+@torch.no_grad()
+def _put_back(buffers: Sequence[tuple[Tensor, Tensor]]) -> None:
+    for buffer, value in buffers:
+        buffer.copy_(value)

@@ -15,7 +15,7 @@ from torch.optim import Optimizer
 
 from counterpoint.engine import checkpoint as checkpoints
 from counterpoint.engine.chunked import chunked
-from counterpoint.engine.health import Moved, Watch, read
+from counterpoint.engine.health import Budget, Moved, Watch, now, read
 from counterpoint.engine.machine import Machine, Numerics
 from counterpoint.engine.progress import Progress
 from counterpoint.engine.step import compare
@@ -73,10 +73,12 @@ class Stepped:
     Args:
         values: the loss and its terms, of this rank; their mean over ranks is the joined batch's.
         health: readings of this rank, where they were asked for.
+        seconds: that the readings took.
     """
 
     values: Mapping[str, Tensor]
     health: Mapping[str, float] = field(default_factory=dict[str, float])
+    seconds: float = 0.0
 
 
 def steps_per_epoch(recipe: Recipe, images: int, world: int = 1) -> int:
@@ -144,7 +146,7 @@ def train_step(
     Raises:
         NoPositives: no anchor of the batch has one.
     """
-    comm = context.comm
+    comm, device = context.comm, batch.images.device
     recipe = resolve(recipe, context.clock)
     for state in model.states():
         state.before_forward(model, context)
@@ -152,7 +154,7 @@ def train_step(
     if micro_batch is not None and micro_batch < len(batch.images):
         found, weighted = chunked(recipe, model, batch, context, numerics, micro_batch)
     else:
-        with numerics.autocast(batch.images.device):
+        with numerics.autocast(device):
             found = compare(recipe, model, batch, context)
         weighted = comm.weight(found.loss)
         weighted.backward()
@@ -160,17 +162,21 @@ def train_step(
     for state in model.states():
         state.after_backward(model, context)
     health: dict[str, float] = {}
-    before = None
+    seconds, before = 0.0, None
     if examine:
-        temperature = getattr(recipe.objective, "temperature", 1.0)
-        health = read(found.online, found.matches, recipe.objective, temperature)
+        began = now(device)
+        health = read(found.online, found.matches, recipe.objective)
         before = Moved.before(optimizer)
+        seconds = now(device) - began
     optimizer.step()
     if before is not None:
+        began = now(device)
         health |= before.after()
+        seconds += now(device) - began
     for state in model.states():
         state.after_step(model, context, found.online.detached(), found.keys.detached())
-    return Stepped({"loss": weighted.detach(), **{k: v.detach() for k, v in found.loss.terms.items()}}, health)
+    values = {"loss": weighted.detach(), **{k: v.detach() for k, v in found.loss.terms.items()}}
+    return Stepped(values, health, seconds)
 
 
 @contextmanager
@@ -231,6 +237,9 @@ def fit(
 ) -> Outcome:
     """Train to the end of the recipe, or until something asks to stop; a checkpoint stands at the end.
 
+    The doctor's readings are taken at logged steps: at the first 12, then as long as readings take no more than 1 % of
+    the time since the start (see `Budget`). A line of log.jsonl without `health` is of a step that was not read.
+
     Args:
         recipe: what to learn.
         model: on the machine's device; restored already when `start` is not 0.
@@ -263,6 +272,7 @@ def fit(
         total, start=start, epochs=recipe.epochs, batch=recipe.batch_size, silent=plan.quiet or not machine.leads
     )
     watch = Watch(run, progress.say) if machine.leads else None
+    budget = Budget(len(watch.chart.readings) if watch else 0)
 
     def save() -> None:
         nonlocal saved
@@ -291,7 +301,7 @@ def fit(
                 recipe.optim.set_lr(optimizer, clock)
                 context = Context(clock, comm, streams)
                 logs = (step + 1) % plan.log_every == 0 or step + 1 == total
-                examine = logs and machine.leads
+                examine = bool(watch) and logs and budget.allows(time.perf_counter() - began)
                 try:
                     done = train_step(
                         recipe, model, optimizer, batch, context, numerics, plan.micro_batch, examine=examine
@@ -310,14 +320,15 @@ def fit(
                     if machine.leads:
                         progress.step(step, step / per_epoch, mean["loss"])
                     if logs and watch:
-                        now = time.perf_counter()
-                        rate = (step - since) * recipe.batch_size / (now - mark)
-                        since, mark = step, now
+                        moment = time.perf_counter()
+                        rate = (step - since) * recipe.batch_size / (moment - mark)
+                        since, mark = step, moment
                         loss = mean.pop("loss")
                         line = {"step": step, "epoch": step / per_epoch, "loss": loss, "lr": recipe.optim.rate(clock)}
-                        watch.log(
-                            "step", **line, images_per_second=round(rate, 1), terms=mean, health=dict(done.health)
-                        )
+                        read_too = {"health": dict(done.health)} if examine else {}
+                        watch.log("step", **line, images_per_second=round(rate, 1), terms=mean, **read_too)
+                        if examine:
+                            budget.charge(done.seconds + time.perf_counter() - moment)
                         if writer is not None:
                             health = {f"health/{name}": value for name, value in done.health.items()}
                             for name, value in {**line, "images_per_second": rate, **mean, **health}.items():
@@ -350,5 +361,5 @@ def fit(
     if watch:
         held = watch.log("end", step=step, epoch=step / per_epoch, seconds=round(seconds, 3), reason=reason)
         for finding in held:
-            progress.say(f"doctor: at the end there is still {finding.title.lower()}, since step {finding.since:,}")
+            progress.say(f"doctor: {finding.title.lower()} since step {finding.since:,} held to the end")
     return Outcome(step, seconds, reason)

@@ -187,6 +187,8 @@ def _relations(found: _Found, test: Embeddings, budget: Budget, seed: int) -> No
         if k < ranked.gallery:
             value = bootstrap(ranked.recall[k], draws=budget.draws, seed=seed)
             found.add(f"recall_at_{k}", f"recall@{k}", value, "higher", "retrieval", note)
+    hit = ranked.recall[1].int().tolist()
+    found.details["recalled"] = {"sample": test.sample[ranked.query].tolist(), "hit": hit}
     value = bootstrap(ranked.average_precision, draws=budget.draws, seed=seed)
     found.add("map_at_r", "MAP@R", value, "higher", "retrieval", note)
     value = bootstrap(ranked.reciprocal_rank, draws=budget.draws, seed=seed)

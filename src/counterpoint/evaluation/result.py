@@ -28,6 +28,7 @@ class Evaluation:
         settings: the protocol, in words.
         measures: by encoder: `learned`, `pixels`, `untrained`.
         details: by encoder: what figures are drawn from, in plain lists.
+        digest: of the test images, to know them again; empty where nobody took it.
     """
 
     source: str
@@ -39,6 +40,7 @@ class Evaluation:
     settings: Mapping[str, str]
     measures: Mapping[str, tuple[Measure, ...]]
     details: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
+    digest: str = ""
 
     def score(self, name: str, encoder: str = "learned") -> Measure:
         """One measure by its name.

@@ -17,6 +17,9 @@ Where rows are compared with themselves, e is symmetric: a tile above the diagon
 which takes two of four products. Where the candidates get no gradient (a queue), sum_j e_ij k_j is gathered beside the
 level, and two of three products are left. A logit that is bounded (of cosines: by 1 / temperature) and small enough for
 its exponential to be a plain number needs no maximum; else a running one is subtracted.
+
+Both parts are as large as a logit, so that in float32 a loss is right to about 1e-7 of the largest logit, absolutely: a
+loss that has all but vanished (1e-5 at temperature 0.01) keeps few digits. Float64 rows keep theirs.
 """
 
 import math

@@ -4,9 +4,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from counterpoint.report.classes import confused, judge
+import torch
+
+from counterpoint.report.classes import confused, judge, merging
 from counterpoint.report.numbers import amount, figure, is_share, points
-from counterpoint.report.run import Run
+from counterpoint.report.run import READINGS, Run
 from counterpoint.report.verdict import comparable, paired
 from counterpoint.report.words import headlines, trained
 
@@ -52,9 +54,13 @@ def _better(run: Run) -> Answer | None:
     if run.scores is None:
         return Answer("Better than raw pixels?", "Not evaluated yet", "There are no scores in the run folder.")
     names = headlines(run)
-    verdicts = [
-        gap.verdict for m in run.measures.get("learned", ()) if comparable(m) and (gap := paired(run, m.name, "pixels"))
-    ]
+    # Scores that are exact copies, as one label per class is where that is 1 % of them, count once.
+    found = {
+        (m.group, m.value, m.low, m.high, gap): gap.verdict
+        for m in run.measures.get("learned", ())
+        if comparable(m) and (gap := paired(run, m.name, "pixels"))
+    }
+    verdicts = list(found.values())
     tally = [(verdicts.count(kind), kind) for kind in ("better", "worse", "alike")]
     worded = {"better": "better on {}", "worse": "worse on {}", "alike": "not to be told apart on {}"}
     counted = ", ".join(worded[kind].format(n) for n, kind in tally if n)
@@ -77,10 +83,19 @@ def _better(run: Run) -> Answer | None:
 def _merging(run: Run) -> Answer | None:
     if len(run.classes) < 2 or not run.details("learned").get("confusion"):
         return None
-    pairs = [pair for pair in confused(run) if pair.share >= 0.01][:3]
+    pairs, names = merging(run)[:3], run.classes
     if not pairs:
-        return Answer("Which classes merge?", "None", "No two classes share 1 % of their images.", "good", "classes")
-    names = run.classes
+        most = next(iter(confused(run)), None)
+        if most is None:
+            return Answer(
+                "Which classes merge?", "None", "No test image was taken for another class.", "good", "classes"
+            )
+        n, of = most.forward + most.backward, (most.forward + most.backward) / most.share
+        told = (
+            f"At most {n:,} of {of:,.0f} images are mistaken between two classes "
+            f"({names[most.first]} and {names[most.second]}): too few to say that they merge."
+        )
+        return Answer("Which classes merge?", "None clearly", told, "plain", "classes")
     short = ", ".join(f"{names[p.first]} and {names[p.second]}" for p in pairs[:2])
     told = [
         f"{names[p.first]} was taken for {names[p.second]} ({_times(p.forward)}"
@@ -106,6 +121,9 @@ def health(run: Run) -> Answer | None:
         short = f"Collapsed: {named}" if collapsed else f"Not healthy: {named}"
         return Answer(HEALTH, short, told, "bad", "doctor")
     watched = _watched(run)
+    if run.log.watched and not run.log.judged and (measured is None or measured.tone == "good"):
+        told = f"{watched} {measured.detail if measured else ''}".strip()
+        return Answer(HEALTH, "Too short to judge", told, "plain", "doctor")
     if measured is None:
         if not run.log.watched:
             return None
@@ -125,6 +143,9 @@ def _watched(run: Run) -> str:
         return f"The doctor, who watched the training, notes {_joined(notes)}."
     if gone:
         return f"The doctor, who watched the training, saw {_joined(list(dict.fromkeys(gone)))} come and go."
+    if not run.log.judged:
+        n = run.log.watched
+        return f"The doctor has {n} reading{'' if n == 1 else 's'} of the training, and at least {READINGS} are needed."
     return "The doctor, who watched the training, found nothing."
 
 
@@ -145,7 +166,8 @@ def _measured(run: Run) -> Answer | None:
     detail = f"{room}{'; ' + ranked if ranked else ''}."
     alike = _mean_similarity(run)
     if alike is not None and alike > 0.995:
-        told = f"Images of different classes have a mean cosine of {alike:.3f}: all look the same to it. {detail}"
+        whose = "Images of different classes" if run.classes else "Test images"
+        told = f"{whose} have a mean cosine of {alike:.3f}: all look the same to it. {detail}"
         return Answer(HEALTH, "Collapsed", told, "bad", "geometry")
     if used < 0.25 * most or (rank is not None and rank.value < 2 < most):
         return Answer(HEALTH, "Partly collapsed: few directions are used", detail, "bad", "geometry")
@@ -153,11 +175,15 @@ def _measured(run: Run) -> Answer | None:
 
 
 def _mean_similarity(run: Run) -> float | None:
+    """Of images of different classes; of all test images where that was not measured, as without labels."""
     held = run.details("learned").get("similarity") or {}
     edges: Sequence[float] = held.get("edges") or ()
     counts: Sequence[float] = held.get("inter") or ()
     if not counts or sum(counts) == 0:
-        return None
+        if run.test is None or len(run.test.h) < 2:
+            return None
+        unit, n = torch.nn.functional.normalize(run.test.h.double(), dim=1), len(run.test.h)
+        return (float(unit.sum(0).square().sum()) - n) / (n * (n - 1))
     centres = [(float(edges[i]) + float(edges[i + 1])) / 2 for i in range(len(counts))]
     return sum(c * n for c, n in zip(centres, counts, strict=True)) / sum(counts)
 
@@ -167,9 +193,9 @@ def _seen(run: Run, views: int) -> Answer | None:
     images = run.section("facts").get("images") or data.get("train")
     if not images:
         return None
-    epochs, _ = trained(run)
     classes = f" of {len(run.classes)} classes" if run.classes else ""
-    each = f"Each about {amount(epochs)} times, under new random views every time. " if epochs and epochs >= 1.5 else ""
+    times = _passes(run, int(images))
+    each = f"Each about {amount(times)} times, under new random views every time. " if times and times >= 1.5 else ""
     left = max(len(run.skipped), int(data.get("skipped") or 0))
     skipped = f"{left:,} file{' was' if left == 1 else 's were'} left out. " if left else ""
     blind = "The labels were not used. " if classes and _label_free(run) else ""
@@ -177,6 +203,13 @@ def _seen(run: Run, views: int) -> Answer | None:
     return Answer(
         "What was seen in training?", f"{int(images):,} images{classes}", f"{each}{blind}{skipped}".strip(), link=link
     )
+
+
+def _passes(run: Run, images: int) -> float | None:
+    """How often an image was seen on average: an incomplete batch at the end of an epoch is left out."""
+    epochs, steps = trained(run)
+    batch = run.section("parts").get("batch_size") or run.section("dials").get("batch_size")
+    return epochs if steps is None or not isinstance(batch, int) else steps * batch / images
 
 
 def _label_free(run: Run) -> bool:
@@ -192,6 +225,9 @@ def _next(run: Run, sound: Answer | None) -> Answer | None:
         typed = found.flags or ", ".join(f"{path} = {value}" for path, value in found.settings.items())
         told = f"{found.advice} {f'To try: {typed}' if typed else ''}".strip()
         return Answer("What to try next?", f"Cure it: {_lower(found.title)}", told, link="doctor")
+    if (run.log.end or {}).get("reason") == "diverged":
+        told = "A lower learning rate, a higher temperature, or gradient clipping: --set optim.clip_norm=1"
+        return Answer("What to try next?", "Smaller steps: it diverged", told)
     if run.scores is None:
         if not run.log.end or run.log.end.get("reason") != "finished":
             return Answer(
@@ -224,10 +260,11 @@ def _next(run: Run, sound: Answer | None) -> Answer | None:
     elif gap is not None and gap.verdict != "better":
         told = "They should keep what tells the classes apart and change the rest; then more epochs, a larger encoder."
         hints.append(("Question the views", told))
-    pairs = [p for p in confused(run) if p.share >= 0.02]
+    pairs = merging(run, 0.02)
     if pairs:
         one, other = run.classes[pairs[0].first], run.classes[pairs[0].second]
-        told = f"Check that no view removes what tells {one} from {other} (colour, orientation, detail)."
+        kept = "orientation, detail" if run.section("facts").get("channels") == 1 else "colour, orientation, detail"
+        told = f"Check that no view removes what tells {one} from {other} ({kept})."
         hints.append((f"Look at {one} and {other}", told))
     if not run.classes:
         hints.append(("Label a few images", "A handful for each class is enough to score the representation."))

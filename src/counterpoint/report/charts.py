@@ -152,11 +152,15 @@ def _ends(axis: Axis, values: Sequence[float], pad: float) -> tuple[float, float
         if high / low < 1.01:
             low, high = low / 2, high * 2
         return low, high
-    if high <= low:
-        room = abs(low) * 0.1 or 0.5
-        low, high = low - room, high + room
-    room = (high - low) * pad
-    return (low if axis.low is not None else low - room), (high if axis.high is not None else high + room)
+    if high - low <= 1e-5 * max(abs(low), abs(high)):  # what differs less is rounding
+        room = abs(low) * 0.1 or (1.0 if axis.percent else 0.5)
+        below = low if axis.low is not None else low - room
+        above = high if axis.high is not None and below < high else high + room
+    else:
+        room = (high - low) * pad
+        below, above = low if axis.low is not None else low - room, high if axis.high is not None else high + room
+    whole = axis.percent and 0 <= low <= high <= 1  # shares
+    return (max(0.0, below), min(1.0, above)) if whole else (below, above)
 
 
 def _scale(axis: Axis, ends: tuple[float, float], start: float, stop: float) -> Callable[[float], float]:
@@ -195,7 +199,8 @@ def _text(value: float, step: float, percent: bool) -> str:
         value, step = value * 100, step * 100
     value = 0.0 if abs(value) < step / 1e6 else value
     if abs(value) >= 1e6 or (value and step < 1e-4):
-        text = f"{value:.3g}"
+        digits = max(3, math.ceil(math.log10(abs(value) / step) - 1e-9) + 1) if value else 3
+        text = f"{value:.{digits}g}"
     else:
         digits = max(0, -math.floor(math.log10(step) + 1e-9))
         if round(step, digits) != round(step, digits + 1):

@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass
 
+from counterpoint.evaluation.resampling import wilson
 from counterpoint.report.run import Run
 
-__all__ = ["DRAWN", "LARGEST", "Cell", "Confused", "PerClass", "confused", "judge", "matrix", "per_class"]
+__all__ = ["DRAWN", "LARGEST", "Cell", "Confused", "PerClass", "confused", "judge", "matrix", "merging", "per_class"]
 
 PAIRS, EXAMPLES = 6, 6
+FEW = 5  # mistakes below which two classes are not said to merge
 CLASSIFIERS = {"linear_probe": "linear probe", "knn_accuracy": "nearest neighbours"}
 LARGEST = 50  # classes of a matrix that is written as a table
 DRAWN = 400  # classes of one that is drawn as a picture
@@ -37,6 +39,7 @@ class Confused:
         first, second: indices of the classes; `forward` images of the first were taken for the second.
         forward, backward: counts.
         share: of both classes' images, in [0, 1].
+        low: lower end of Wilson's 95 % interval of it.
         examples: samples of the first taken for the second, then of the second taken for the first.
     """
 
@@ -45,6 +48,7 @@ class Confused:
     forward: int
     backward: int
     share: float
+    low: float
     examples: tuple[tuple[int, ...], tuple[int, ...]]
 
 
@@ -90,12 +94,17 @@ def confused(run: Run) -> list[Confused]:
             if there + back == 0:
                 continue
             first, second, forward, backward = (i, j, there, back) if there >= back else (j, i, back, there)
-            share = (there + back) / max(1, sum(counts[i]) + sum(counts[j]))
+            share = wilson(there + back, sum(counts[i]) + sum(counts[j]))
             one, other = errors.get((first, second), []), errors.get((second, first), [])
             fewer = other[: max(EXAMPLES // 2, EXAMPLES - len(one))]
             examples = (tuple(one[: EXAMPLES - len(fewer)]), tuple(fewer))
-            pairs.append(Confused(first, second, forward, backward, share, examples))
+            pairs.append(Confused(first, second, forward, backward, share.value, share.low, examples))
     return sorted(pairs, key=lambda pair: (-pair.forward - pair.backward, pair.first, pair.second))[:PAIRS]
+
+
+def merging(run: Run, share: float = 0.01) -> list[Confused]:
+    """The pairs that share more images than a few slips would: at least five, and beyond doubt more than this share."""
+    return [pair for pair in confused(run) if pair.forward + pair.backward >= FEW and pair.low >= share]
 
 
 def judge(run: Run) -> str:

@@ -61,10 +61,10 @@ const openMap = (root, page, controls, tell) => {
     const room = clamp(size.width / 640, 0.66, 1);
     return clamp(7.5 - Math.log10(count) * 1.5, 2.4, 6) * room * clamp(view.scale ** 0.35, 1, 2.2);
   };
-  const picture = () => {
+  const picture = (scale = view.scale) => {
     const cell = Math.sqrt((size.width * size.height) / count);
     const natural = page.sheet ? Math.max(page.sheet.width, page.sheet.height) : 0;
-    return clamp(cell * 0.7 * view.scale ** 0.8, 9, Math.max(40, natural));
+    return clamp(cell * 0.7 * scale ** 0.8, 9, Math.max(40, natural));
   };
 
   const tileOf = (i, width) => {
@@ -72,7 +72,7 @@ const openMap = (root, page, controls, tell) => {
     if (!page.sheet || place < 0) return null;
     const node = make("span", page.tile);
     node.setAttribute("role", "img");
-    node.setAttribute("aria-label", `test image ${map.sample[i]}${className(i) ? ", " + className(i) : ""}`);
+    node.setAttribute("aria-label", `${page.called[i]}${className(i) ? ", " + className(i) : ""}`);
     node.style.setProperty("--w", width + "px");
     node.style.setProperty("--c", place % page.sheet.columns);
     node.style.setProperty("--r", Math.floor(place / page.sheet.columns));
@@ -221,7 +221,8 @@ const openMap = (root, page, controls, tell) => {
     canvas.style.height = height + "px";
     canvas.width = Math.round(width * ratio);
     canvas.height = Math.round(height * ratio);
-    const pad = 24;
+    size = { ...size, width, height };
+    const pad = drawn === "images" && page.sheet ? Math.max(24, picture(1) * 0.7 + 4) : 24; // none is cut at the edge
     const fit = Math.min((width - 2 * pad) / span.x, (height - 2 * pad) / span.y);
     size = { width, height, fit, left: (width - span.x * fit) / 2, top: (height - span.y * fit) / 2 };
     redraw();
@@ -272,7 +273,7 @@ const openMap = (root, page, controls, tell) => {
         if (tile) tip.append(tile);
         const [first, ...rest] = describe(i);
         if (first) tip.append(make("strong", "", first));
-        tip.append(make("span", "", [...rest, "test image " + map.sample[i]].join(" · ")));
+        tip.append(make("span", "", [...rest, page.called[i]].join(" · ")));
       }
       redraw();
       tell?.(api, "mark", i < 0 ? null : map.sample[i]);
@@ -296,7 +297,7 @@ const openMap = (root, page, controls, tell) => {
     const words = head.appendChild(make("div"));
     const [first, ...rest] = describe(i);
     if (first) words.append(make("p", "own", first));
-    for (const text of [...rest, "test image " + map.sample[i]]) words.append(make("p", "", text));
+    for (const text of [...rest, page.called[i]]) words.append(make("p", "", text));
     panel.replaceChildren(head);
     if (!map.near) return;
     const same = map.label && map.label[i] >= 0 ? map.near[i].filter((j) => map.label[j] === map.label[i]).length : -1;
@@ -314,7 +315,7 @@ const openMap = (root, page, controls, tell) => {
       if (className(j)) button.append(make("span", other ? "other" : "", className(j)));
       const distance = 1 - map.cosine[i][k] / 1000;
       button.append(make("span", "far", distance.toFixed(distance < 0.1 ? 3 : 2)));
-      button.title = `test image ${map.sample[j]}, cosine distance ${distance.toFixed(3)}`;
+      button.title = `${page.called[j]}, cosine distance ${distance.toFixed(3)}`;
       button.addEventListener("click", () => pick(j));
       button.addEventListener("pointerenter", () => { hovered = j; redraw(); });
       button.addEventListener("pointerleave", () => { hovered = -1; redraw(); });
@@ -400,7 +401,7 @@ const openMap = (root, page, controls, tell) => {
     input.addEventListener("change", () => { colouring = asked(); alone = null; regroup(); redraw(); });
   }
   for (const input of controls.querySelectorAll("input[name=drawn]")) {
-    input.addEventListener("change", () => { drawn = input.value; redraw(); });
+    input.addEventListener("change", () => { drawn = input.value; resize(); });
   }
   dark.addEventListener("change", () => { regroup(); redraw(); });
   new ResizeObserver(() => { resize(); settle(); }).observe(stage);

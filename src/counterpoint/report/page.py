@@ -1,6 +1,8 @@
 """Put the page together and write it in one piece."""
 
 import re
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +17,10 @@ from counterpoint.report.classes import DRAWN, LARGEST, confused, judge, matrix,
 from counterpoint.report.doctor import course, vitals
 from counterpoint.report.figures import NAMES, few_labels, geometry, training
 from counterpoint.report.numbers import duration, figure
-from counterpoint.report.pictures import gather, payload
+from counterpoint.report.pictures import called, gather, payload
 from counterpoint.report.render import drawn, render, safe
 from counterpoint.report.rows import groups, hero
-from counterpoint.report.run import ENCODERS, Run, read
+from counterpoint.report.run import ENCODERS, READINGS, Run, read
 from counterpoint.report.settings import environment, flat
 from counterpoint.report.sprites import sheet
 from counterpoint.report.words import headlines, seconds, summary, trained
@@ -27,6 +29,8 @@ from counterpoint.types import Images
 __all__ = ["write"]
 
 VIEW_ROWS, VIEW_COLUMNS = 8, 9
+CUT_OFF = "cut off: the file ends before the image does"
+ENDS = re.compile(r"truncat|broken data|unexpected end|premature|cut off|end of file|\beof\b|not enough", re.IGNORECASE)
 SKIPPED = 500  # names listed in full
 SCRIPTS = ("common.js", "charts.js", "map.js", "page.js")
 
@@ -35,6 +39,7 @@ def write(
     folder: Path,
     *,
     images: UInt8[Tensor, "image channel height width"] | Images | None = None,
+    names: Sequence[str] | None = None,
     views: UInt8[Tensor, "row column channel height width"] | None = None,
     title: str | None = None,
     absent: str = "",
@@ -46,6 +51,7 @@ def write(
     Args:
         folder: of the run.
         images: the test split, looked up by the `sample` of an embedding.
+        names: what a person calls each of them.
         views: the first column the originals, the others augmented views of them.
         title: of the page; recipe and data where None.
         absent: why there are no images, one sentence for the page.
@@ -54,7 +60,7 @@ def write(
         RunError: the folder is not a run, is damaged, or cannot be written.
     """
     run = read(folder)
-    page = render("page", SCRIPTS, _context(run, images, views, title, absent))
+    page = render("page", SCRIPTS, _context(run, images, names, views, title, absent))
     target = folder / "report.html"
     try:
         write_text(target, page)
@@ -66,7 +72,12 @@ def write(
 
 
 def _context(
-    run: Run, images: Tensor | Images | None, views: Tensor | None, title: str | None, absent: str
+    run: Run,
+    images: Tensor | Images | None,
+    names: Sequence[str] | None,
+    views: Tensor | None,
+    title: str | None,
+    absent: str,
 ) -> dict[str, Any]:
     atlas = chart_out(run)
     pairs = confused(run)
@@ -76,7 +87,7 @@ def _context(
     data = run.section("dataset")
     counts = run.details("learned").get("confusion") or []
     large = LARGEST < len(counts) <= DRAWN
-    opened = {} if atlas is None else payload(atlas, pictures, run.classes)
+    opened = {} if atlas is None else payload(atlas, pictures, run.classes, names)
     return {
         "title": title or f"{run.recipe.get('recipe', 'run')} on {data.get('name') or 'images'}",
         "subtitle": _subtitle(run),
@@ -101,6 +112,9 @@ def _context(
         "held": [(f, course(f)) for f in run.log.held],
         "gone": [(f, course(f)) for f in run.log.findings if f.until is not None],
         "watched": run.log.watched,
+        "judged": run.log.judged,
+        "needed": READINGS,
+        "called": partial(called, names=names),
         "few": drawn(few_labels(run)),
         "notes": _notes(run),
         "judge": judge(run),
@@ -121,10 +135,14 @@ def _context(
 
 
 def _reasons(run: Run) -> list[tuple[str, int]]:
-    """Why files were left out, the commonest first; reasons that differ only in a number or a name count as one."""
+    """Why files were left out, the commonest first; reasons that differ only in a number or a name count as one.
+
+    Each decoder has words of its own for a file that ends too soon; they are one reason.
+    """
     held: dict[str, list[str]] = {}
     for _, reason in run.skipped:
-        held.setdefault(re.sub(r"'[^']*'|\d[\d,.]*", "…", reason), []).append(reason)
+        kind = CUT_OFF if ENDS.search(reason) else re.sub(r"'[^']*'|\d[\d,.]*", "…", reason)
+        held.setdefault(kind, []).append(reason)
     said = [(kind if len(set(all_)) > 1 else all_[0], len(all_)) for kind, all_ in held.items()]
     return sorted(said, key=lambda item: -item[1])
 

@@ -1,6 +1,6 @@
 """The images of a page: one sheet of them, where each stands in it, and how large it is shown."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from counterpoint.report.atlas import Atlas
 from counterpoint.report.sprites import BUDGET, Sheet, sheet
 from counterpoint.types import Images
 
-__all__ = ["Pictures", "gather", "payload"]
+__all__ = ["Pictures", "called", "gather", "payload"]
 
 SIZES = {"small": 40, "middle": 64, "large": 112}
 
@@ -66,12 +66,20 @@ def gather(
     return Pictures(name, made, {sample: i for i, sample in enumerate(wanted)}, sizes, full)
 
 
-def payload(atlas: Atlas, pictures: Pictures | None, classes: tuple[str, ...]) -> dict[str, Any]:
+def called(sample: int, names: Sequence[str] | None) -> str:
+    """What a person calls a test image: by its name, or by its position where it has none."""
+    return names[sample] if names is not None and 0 <= sample < len(names) else f"test image {sample}"
+
+
+def payload(
+    atlas: Atlas, pictures: Pictures | None, classes: tuple[str, ...], names: Sequence[str] | None = None
+) -> dict[str, Any]:
     """What the script needs to open a map."""
     place: dict[int, int] = {} if pictures is None else pictures.place
     tiles = None if pictures is None else pictures.sheet
     return {
         "map": {**atlas.data(), "tile": [place.get(s, -1) for s in atlas.sample.tolist()]},
+        "called": [called(s, names) for s in atlas.sample.tolist()],
         "sheet": tiles
         and {"columns": tiles.columns, "width": tiles.width, "height": tiles.height, "pixelated": tiles.pixelated},
         "tile": f"tile {pictures.name}" if pictures is not None else "tile",

@@ -13,9 +13,10 @@ from torch import Tensor
 
 from counterpoint.errors import RunError
 
-__all__ = ["Finding", "Log", "Measure", "Run", "TestRows", "read"]
+__all__ = ["ENCODERS", "READINGS", "Finding", "Log", "Measure", "Run", "TestRows", "read"]
 
 ENCODERS = ("learned", "pixels", "untrained")
+READINGS = 4  # of the doctor, from which on finding nothing means something
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,11 @@ class Log:
         """How many steps the doctor has read."""
         return sum(bool(s.get("health")) for s in self.steps)
 
+    @property
+    def judged(self) -> bool:
+        """Whether these are enough to call a run healthy."""
+        return self.watched >= READINGS
+
 
 @dataclass(frozen=True, eq=False)
 class TestRows:
@@ -124,6 +130,7 @@ class Run:
         measures: of each encoder, in the order of the file.
         test: embedded test rows, None where there are none.
         skipped: (name, reason) of files that could not be used.
+        weights: step of the newest checkpoint, None where there is none.
     """
 
     folder: Path
@@ -133,6 +140,7 @@ class Run:
     measures: Mapping[str, tuple[Measure, ...]]
     test: TestRows | None
     skipped: tuple[tuple[str, str], ...]
+    weights: int | None = None
 
     def section(self, name: str) -> Mapping[str, Any]:
         """A dictionary of recipe.json, empty where it is absent."""
@@ -149,6 +157,11 @@ class Run:
         """One measure by name, None where it is absent or not a number."""
         found = (m for m in self.measures.get(encoder, ()) if m.name == name and math.isfinite(m.value))
         return next(found, None)
+
+    @property
+    def digest(self) -> str:
+        """Of the test images that the scores are of; empty where nobody took it."""
+        return str((self.scores or {}).get("digest") or "")
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -181,7 +194,13 @@ def read(folder: Path) -> Run:
         measures={encoder: tuple(_measure(m) for m in measures.get(encoder) or ()) for encoder in ENCODERS},
         test=_test(folder / "embeddings.parquet"),
         skipped=tuple((str(item.get("name", "?")), str(item.get("reason", ""))) for item in skipped),
+        weights=_weights(folder / "checkpoints"),
     )
+
+
+def _weights(folder: Path) -> int | None:
+    steps = (path.stem.removeprefix("step-") for path in folder.glob("step-*.pt"))
+    return max((int(step) for step in steps if step.isdecimal()), default=None)
 
 
 def _json(path: Path, kind: type) -> Any:

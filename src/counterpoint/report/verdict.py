@@ -11,6 +11,8 @@ __all__ = ["Difference", "comparable", "difference", "holm", "matched", "paired"
 
 DRAWS = 2000
 BEHIND = {"knn_accuracy": "nearest"}  # where a measure's predictions are kept; those of the probe are `prediction`
+BALANCED = "linear_probe_balanced"  # a mean over classes, of the same predictions
+FOUND = "recall_at_1"  # kept image by image by itself
 SEPARATION = ("overlap", "d_prime")  # how well similarity alone tells classes apart, whatever the width
 
 
@@ -94,9 +96,11 @@ def matched(
     if first is None or second is None or apart is None:
         return apart
     column = BEHIND.get(first.name, "prediction")
-    hits, others = right(ours, column), right(theirs, column)
+    hits, others = (_recalled(d) if first.name == FOUND else right(d, column) for d in (ours, theirs))
     if not hits or not others or hits.keys() != others.keys():
         return apart
+    if first.name == BALANCED:
+        return _balanced(first, second, ours, hits, others) or apart
     means = (np.mean(list(hits.values())), np.mean(list(others.values())))
     if abs(means[0] - first.value) > 1e-6 or abs(means[1] - second.value) > 1e-6:
         return apart  # the predictions are those of another measure
@@ -108,6 +112,37 @@ def matched(
     low, high = np.quantile(draws, [0.025, 0.975])
     p = _sign(int((gain > 0).sum()), int((gain < 0).sum()))
     return Difference(float(gain.mean()), float(low), float(high), True, first.better, p)
+
+
+def _balanced(
+    first: Measure, second: Measure, details: Mapping[str, Any], hits: Mapping[int, bool], others: Mapping[int, bool]
+) -> Difference | None:
+    """The difference of two mean recalls, bootstrapped over the shared test images; None where they are of others.
+
+    How often each class gains, loses or stays in a resample is multinomial, so no resample is drawn image by image.
+    """
+    import numpy as np
+
+    predicted = details["predicted"]
+    label_of = dict(zip(predicted["sample"], predicted["label"], strict=True))
+    _, label = np.unique([label_of[sample] for sample in hits], return_inverse=True)
+    ours, theirs = np.array(list(hits.values()), np.int64), np.array([others[s] for s in hits], np.int64)
+    rows = np.bincount(label)
+    means = [float((np.bincount(label, weights=each) / rows).mean()) for each in (ours, theirs)]
+    if abs(means[0] - first.value) > 1e-6 or abs(means[1] - second.value) > 1e-6:
+        return None
+    cells = np.bincount(3 * label + 1 + ours - theirs, minlength=3 * len(rows))
+    random = np.random.default_rng(0)
+    draws: list[Any] = []
+    for _ in range(0, DRAWS, 100):
+        drawn = random.multinomial(len(label), cells / len(label), size=100).reshape(100, -1, 3)
+        with np.errstate(invalid="ignore"):
+            draws.append(np.nanmean((drawn[:, :, 2] - drawn[:, :, 0]) / drawn.sum(2), axis=1))
+    every, value = np.concatenate(draws), means[0] - means[1]
+    low, high = np.quantile(every, [0.025, 0.975])
+    spread = float(every.std())
+    p = math.erfc(abs(value) / spread / math.sqrt(2)) if spread > 0 else float(value == 0)
+    return Difference(value, float(low), float(high), True, first.better, p)
 
 
 def holm(p: Sequence[float], level: float = 0.05) -> list[bool]:
@@ -134,6 +169,12 @@ def right(details: Mapping[str, Any], column: str = "prediction") -> dict[int, b
         return None
     triples = zip(predicted["sample"], predicted["label"], predicted[column], strict=True)
     return {int(sample): label == prediction for sample, label, prediction in triples}
+
+
+def _recalled(details: Mapping[str, Any]) -> dict[int, bool] | None:
+    """Whether the nearest other test image of each is of its class; None where nobody kept it."""
+    kept = details.get("recalled")
+    return {int(s): bool(hit) for s, hit in zip(kept["sample"], kept["hit"], strict=True)} if kept else None
 
 
 def _sign(gained: int, lost: int) -> float:

@@ -23,6 +23,9 @@ def trained(run: Run) -> tuple[float | None, int | None]:
     """Epochs and steps done, None where the log says nothing."""
     last = run.log.end or (run.log.steps[-1] if run.log.steps else {})
     epoch, step = last.get("epoch"), last.get("step")
+    length = run.section("facts").get("steps_per_epoch")
+    if epoch is None and step is not None and length:
+        epoch = step / length
     return (None if epoch is None else float(epoch)), (None if step is None else int(step))
 
 
@@ -44,9 +47,9 @@ def summary(run: Run) -> list[str]:
     images = run.section("facts").get("images") or data.get("train")
     train = f"{int(images):,} images of {name}" if images else name
     said = [f"An encoder was trained with {run.recipe.get('recipe', 'a recipe of its own')} on {train}{length}{time}."]
+    said.extend(_ending(run))
     if data.get("test") and run.scores:
         said.append(f"It was then frozen and tested on {int(data['test']):,} images that it had not been trained on.")
-    said.extend(_ending(run))
     names = headlines(run)
     if not names:
         if run.scores is None:
@@ -87,12 +90,25 @@ def summary(run: Run) -> list[str]:
 
 
 def _ending(run: Run) -> list[str]:
-    if not run.log.steps:
+    """Why a run stopped before its end, how far it had come, and which weights are left of it."""
+    if not run.log.steps and run.log.end is None:
         return []
-    reason = (run.log.end or {}).get("reason")
+    end = run.log.end or {}
+    reason = end.get("reason")
     told = {
-        "interrupted": "The training was interrupted before its planned end.",
-        "max-time": "The training stopped when its time was up, before its planned end.",
-        None: "The log has no end: the training is still under way, or was stopped by an error or from outside.",
+        "interrupted": "The training was interrupted before its planned end",
+        "max-time": "The training stopped when its time was up, before its planned end",
+        "diverged": "The training failed: the loss was no longer a number",
+        "no-positives": "The training failed: no anchor had a positive to be drawn to",
+        None: "The log has no end: the training is still under way, or was stopped by an error or from outside",
     }
-    return [told[reason]] if reason in told else []
+    if reason not in told:
+        return []
+    _, steps = trained(run)
+    planned = run.section("facts").get("total_steps")
+    failed = reason in ("diverged", "no-positives")
+    of = f" of {int(planned):,} planned steps" if planned else "" if failed else " steps"
+    done = "" if steps is None else f", {'at step' if failed else 'after'} {steps:,}{of}"
+    step = run.weights if run.weights is not None else steps if reason in ("interrupted", "max-time") else None
+    left = "; no checkpoint stands in its folder" if step is None else f"; the weights are those of step {step:,}"
+    return [f"{told[reason]}{done}{left}."]

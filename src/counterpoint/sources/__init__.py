@@ -10,7 +10,7 @@ from counterpoint.sources.ondemand import joined
 from counterpoint.sources.parquet import Parquet
 from counterpoint.sources.pixels import fit_images, measure
 from counterpoint.sources.stl10 import Stl10
-from counterpoint.sources.storage import Storage, bytes_of, storing
+from counterpoint.sources.storage import Storage, bytes_of, storing, told
 
 __all__ = [
     "Cifar",
@@ -31,4 +31,5 @@ __all__ = [
     "read_files",
     "read_images",
     "storing",
+    "told",
 ]

@@ -13,7 +13,7 @@ from counterpoint.types import Images, Split
 
 __all__ = ["Sides", "digest", "digests_of", "divide", "sides"]
 
-_TOGETHER = 256  # images looked at together
+_TOGETHER = 2**24  # bytes of images looked at together
 
 
 def digest(pixels: bytes | memoryview, shape: Sequence[int]) -> bytes:
@@ -23,13 +23,18 @@ def digest(pixels: bytes | memoryview, shape: Sequence[int]) -> bytes:
     return hashed.digest()
 
 
+def _together(images: Tensor | Images) -> int:
+    return max(1, _TOGETHER // max(1, images.shape[1:].numel()))
+
+
 def digests_of(images: UInt8[Tensor, "image channel height width"] | Images) -> list[bytes]:
     """The digest of each image."""
     height, width = images.shape[-2:]
     shape = (height, width, images.shape[1])
     found: list[bytes] = []
-    for start in range(0, len(images), _TOGETHER):
-        part = images[start : start + _TOGETHER].permute(0, 2, 3, 1).contiguous().numpy()
+    together = _together(images)
+    for start in range(0, len(images), together):
+        part = images[start : start + together].permute(0, 2, 3, 1).contiguous().numpy()
         found += [digest(image.data.cast("B"), shape) for image in part]
     return found
 
@@ -158,10 +163,10 @@ def divide(
     whole = Split(images, whole.labels, whole.names, made.groups)
     if not reorder or isinstance(images, Images):
         return whole.rows(train), whole.rows(test), made.said
-    last = images[test]
-    for start in range(0, len(train), _TOGETHER):
+    last, together = images[test], _together(images)
+    for start in range(0, len(train), together):
         # Rows move towards the front only, so none is written over that is still to be moved.
-        moved = train[start : start + _TOGETHER]
+        moved = train[start : start + together]
         images[start : start + len(moved)] = images[moved]
     images[len(train) :] = last
     split = len(train)

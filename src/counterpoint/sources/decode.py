@@ -15,6 +15,7 @@ A truncated image is no image: it is refused, never filled up with grey. So are 
 other programs (EPS), and what is too large to be an honest image.
 """
 
+import os
 import re
 import stat
 import threading
@@ -142,6 +143,8 @@ def decoder_versions() -> list[str]:
 
 _PILLOWS = re.compile(r"PIL\.|counterpoint\.sources\.")
 _lock = threading.Lock()
+if hasattr(os, "register_at_fork"):  # a forked process must not inherit it locked by a thread that it has not
+    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
 _inside = 0
 _filled = False
 

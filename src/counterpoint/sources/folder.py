@@ -9,10 +9,11 @@ from pathlib import Path, PurePosixPath
 import torch
 
 from counterpoint.errors import SourceError, nearest
-from counterpoint.sources.collect import Shelf, check_skipped, collect
+from counterpoint.sources.collect import check_skipped, collect
 from counterpoint.sources.content import divide
 from counterpoint.sources.decode import Encoded
 from counterpoint.sources.labels import group_names, group_numbers, index_labels
+from counterpoint.sources.parallel import Shelf
 from counterpoint.sources.places import folder_of
 from counterpoint.types import Dataset, Images, Skipped, Split
 

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from counterpoint.errors import SourceError
-from counterpoint.sources.collect import decode
 from counterpoint.sources.content import digests_of, sides
 from counterpoint.sources.decode import to_array
 from counterpoint.sources.folder import walk
 from counterpoint.sources.ondemand import OnDemand
+from counterpoint.sources.parallel import decode
 from counterpoint.sources.pixels import fit_images
 from counterpoint.types import Images, Skipped, Split
 

@@ -1,5 +1,6 @@
 """Images that are read when they are asked for, a little ahead where it can be known what comes next."""
 
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -29,8 +30,7 @@ class OnDemand(Images):
     ) -> None:
         super().__init__(torch.Size((len(index), *side)), where)
         self._read, self._index = read, index
-        self._pending: dict[bytes, Future[Tensor]] = {}
-        self._reader: ThreadPoolExecutor | None = None
+        self._forget()
         self._walked = -1  # where the last slice ended
 
     def __getitem__(self, index: Tensor | slice | int) -> UInt8[Tensor, "*image channel height width"]:
@@ -54,6 +54,8 @@ class OnDemand(Images):
     def prefetch(self, index: Tensor | slice) -> None:
         """Begin to read what will be asked for next."""
         wanted = self._index[index]
+        if self._process != os.getpid():
+            self._forget()
         if not len(wanted) or (key := _key(wanted)) in self._pending:
             return
         if self._reader is None:
@@ -62,7 +64,15 @@ class OnDemand(Images):
             self._pending.pop(next(iter(self._pending))).cancel()
         self._pending[key] = self._reader.submit(self._read, wanted)
 
+    def _forget(self) -> None:
+        """Begin with nothing under way: what a forked process finds there, its parent's threads will never end."""
+        self._process = os.getpid()
+        self._pending: dict[bytes, Future[Tensor]] = {}
+        self._reader: ThreadPoolExecutor | None = None
+
     def _fetch(self, wanted: Int64[Tensor, " image"]) -> Tensor:
+        if self._process != os.getpid():
+            self._forget()
         begun = self._pending.pop(_key(wanted), None)
         return self._read(wanted) if begun is None else begun.result()
 

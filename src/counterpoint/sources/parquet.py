@@ -15,10 +15,11 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from counterpoint.errors import SourceError, nearest
-from counterpoint.sources.collect import Shelf, check_skipped, collect
+from counterpoint.sources.collect import check_skipped, collect
 from counterpoint.sources.content import digests_of, divide
 from counterpoint.sources.decode import Encoded, peek
 from counterpoint.sources.labels import group_names, group_numbers, hierarchy, index_labels
+from counterpoint.sources.parallel import Shelf
 from counterpoint.sources.pixels import fit_images
 from counterpoint.types import Dataset, Images, Skipped, Split
 

@@ -122,7 +122,7 @@ class Chain:
             height, width = op.after(height, width)
         return tuple(drawn)
 
-    def apply(self, images: Images, drawn: tuple[Any, ...]) -> Float[Tensor, "batch channel tall wide"]:
+    def apply(self, images: Images, drawn: tuple[Any, ...]) -> Float[Tensor, "batch plane tall wide"]:
         """All operations; on a CPU block by block of samples that stay in its cache."""
         if len(images) == 0 or images.device.type != "cpu":
             return self._through(images, drawn)
@@ -143,8 +143,10 @@ class Chain:
 
 
 def _own(x: Tensor, images: Tensor) -> bool:
-    """Whether x is no part of the caller's images, so that it may be overwritten."""
-    return x.is_contiguous() and x.untyped_storage().data_ptr() != images.untyped_storage().data_ptr()
+    """Whether x is no part of the caller's images and no gradient needs it, so that it may be overwritten."""
+    if x.requires_grad or not x.is_contiguous():
+        return False
+    return x.untyped_storage().data_ptr() != images.untyped_storage().data_ptr()
 
 
 class OneOfDraw(NamedTuple):

@@ -39,13 +39,11 @@ def shift_hue(
     Args:
         images: in [0, 1].
         turn: in turns of the circle; +-1/2 is the complement.
-        out: where the result is put; it may be `images`.
+        out: where the result is put; it may be `images`, unless a gradient is wanted.
     """
     planes = images.unbind(1)
-    high = torch.maximum(planes[0], planes[1])
-    low = torch.minimum(planes[0], planes[1])
-    torch.maximum(high, planes[2], out=high)
-    torch.minimum(low, planes[2], out=low)
+    high = torch.maximum(torch.maximum(planes[0], planes[1]), planes[2])
+    low = torch.minimum(torch.minimum(planes[0], planes[1]), planes[2])
     chroma = high - low
     # The distance of a hue from a pure channel x, times the chroma, is this less 2 x.
     further = (planes[0] + planes[1]).add_(planes[2]).add_(high).sub_(low, alpha=2)
@@ -54,8 +52,10 @@ def shift_hue(
     places: list[Tensor] = []
     for channel in range(3):
         after, before = planes[(channel + 1) % 3], planes[(channel + 2) % 3]
-        place = torch.sub(further, planes[channel], alpha=2).copysign_(after - before).add_(turned).abs_()
+        place = (torch.sub(further, planes[channel], alpha=2).copysign_(after - before) + turned).abs_()
         places.append(place.sub_(chroma, alpha=3).abs_().add_(low_less_chroma))
+    if out is None and images.requires_grad:
+        return torch.stack([place.clamp(low, high) for place in places], 1)
     out = torch.empty_like(images) if out is None else out
     for place, plane in zip(places, out.unbind(1), strict=True):
         torch.clamp(place, low, high, out=plane)
@@ -151,10 +151,10 @@ class ColourJitter:
     def apply_(
         self, images: Float[Tensor, "batch channel height width"], drawn: JitterDraw
     ) -> Float[Tensor, "batch channel height width"]:
-        """`apply` that may overwrite the images, which are contiguous."""
+        """`apply` that may overwrite the images, which are contiguous and needed by no gradient."""
         colour = needs_colour(images, "ColourJitter")
         blends, group = self._blends(drawn, colour), self.alike(drawn)
-        if images.device.type != "cpu":
+        if images.device.type != "cpu" or images.requires_grad:
             return self._everywhere(images, drawn, blends, group, colour)
         # Samples whose hue comes at the same place stand together, so that every pass changes neighbours.
         order = group.argsort(stable=True)
@@ -174,7 +174,10 @@ class ColourJitter:
         return images if ready else images.index_copy_(0, order, x)
 
     def _everywhere(self, x: Tensor, drawn: JitterDraw, blends: _Blends, group: Tensor, colour: bool) -> Tensor:
-        """Without asking how many samples there are of each kind, which would make a device wait."""
+        """Without asking how many samples there are of each kind, which makes a device wait, and differentiable.
+
+        It passes twice over samples that the other way groups by kind and passes over once.
+        """
         for place in range(3):
             blends.only((group > place) & drawn.keep).change(x, place)
         if colour and self.hue > 0:

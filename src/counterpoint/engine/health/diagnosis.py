@@ -1,14 +1,15 @@
 """From the readings of a run to findings: a pure function, the same while the run goes on and afterwards.
 
-A condition is judged at each logged step from the 20th step on, while the learning rate does not rise. It is a finding
-when it held at three readings in a row, and has gone when it did not at two. Findings stand in the order of causes:
-one that another explains is left out (a run with exploded weights sits at its ceiling, collapsed; only the explosion is
-told).
+A condition is judged at each reading from the 20th step on, while the learning rate does not rise. It is a finding
+when it held at three readings in a row, and has gone when it did not at two; how many steps lie between readings does
+not matter. Findings stand in the order of causes: one that another explains is left out (a run with exploded weights
+sits at its ceiling, collapsed; only the explosion is told).
 """
 
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from counterpoint.engine.health.remedies import flags, remedy
 
@@ -17,11 +18,13 @@ __all__ = ["Chart", "Finding", "diagnose"]
 FIRST = 20  # steps before the first judgement
 PATIENCE = 3  # readings in a row, for a finding to come
 RELIEF = 2  # readings in a row, for it to go
+WINDOW = 30  # readings that say whether positives are found; what was before is forgotten
 
 BURST = 0.1  # an update of so much of the weights' norm; healthy ones are a fiftieth at most
 HUGE = 1.0  # root mean square of all weights
 STILL = 1e-5  # an update of so little of the weights' norm
 LOST = 0.5  # share of anchors without a positive
+MOST = 0.9  # the same, from which it spoils the run and explains the rest
 STUCK = 0.9  # share of anchors whose softmax can't teach
 EQUAL = 0.1  # deviation of a dimension, 1 for isotropic rows
 BLURRED = 3e-3  # the same, below which rounding decides which candidate is the best
@@ -38,14 +41,15 @@ TITLES = {
     "dimensional-collapse": "Dimensional collapse",
 }
 COLLAPSES = {"complete-collapse", "dimensional-collapse"}
-EXPLAINS = {
+# Without a cycle, so that of whatever holds something is told.
+EXPLAINS: Mapping[str, set[str]] = {
     "no-positives": {"loss-at-ceiling", "vanishing-updates", *COLLAPSES},
     "exploding-updates": {"vanishing-updates", "saturated-temperature", "loss-at-ceiling", *COLLAPSES},
     "vanishing-updates": {"loss-at-ceiling", *COLLAPSES},
     "saturated-temperature": {"vanishing-updates", "loss-at-ceiling", *COLLAPSES},
     "loss-at-ceiling": COLLAPSES,
     "complete-collapse": {"dimensional-collapse"},
-    "dimensional-collapse": {"loss-at-ceiling"},
+    "dimensional-collapse": set(),
 }
 
 
@@ -124,30 +128,36 @@ class Chart:
         self.recipe = recipe or {}
         self.readings: list[_Reading] = []
         self.cases = {name: _Case() for name in TITLES}
-        self.informed = False  # whether anchors ever found their positives better than by guessing
-        self.tried = self.hits = self.lucky = 0.0  # anchors, what they found, what guessing would have
-        self.blind = 0  # readings at which they did not, although their rows were not all one
-        self.peak = 0.0
+        self.recent: deque[tuple[float, float, float]] = deque(maxlen=WINDOW)  # anchors, found, guessed
+        self.informed = False  # whether anchors have lately found their positives better than by guessing
+        self.learned = False  # whether they ever did
+        self.blind = 0  # readings since, at which they did not although their rows were not all one
+        self.peak: float | None = None  # of the learning rate
         self.rising = False
 
     def add(self, line: Mapping[str, Any]) -> None:
         """Take in a line; those that say nothing of health are passed over."""
         if line.get("event") == "end":
             self._ended(line)
-        health = line.get("health")
-        if line.get("event") != "step" or not isinstance(health, Mapping):
+        if line.get("event") != "step":
             return
-        read = _Reading(int(line["step"]), line.get("loss"), float(line.get("lr", 0.0)), health)
-        self.rising = read.lr > 1.0001 * self.peak and bool(self.readings)
-        self.peak = max(self.peak, read.lr)
+        rate = float(line.get("lr", 0.0))
+        self.rising = self.peak is not None and rate > 1.0001 * self.peak
+        self.peak = max(self.peak or 0.0, rate)
+        health = line.get("health")
+        if not isinstance(health, Mapping) or not health:
+            return
+        read = _Reading(int(line["step"]), line.get("loss"), rate, cast(Mapping[str, float], health))
         self.readings.append(read)
-        self.tried += read("anchors", 64.0)
-        self.hits += read("anchors", 64.0) * read("accuracy", 0.0)
-        self.lucky += read("anchors", 64.0) * read("chance", 1.0)
-        self.informed |= self._informed()
+        anchors = read("anchors", 64.0)
+        self.recent.append((anchors, anchors * read("accuracy", 0.0), anchors * read("chance", 1.0)))
+        self.informed = self._informed()
+        self.learned |= self.informed
         if read.step < FIRST or self.rising:
             return
-        self.blind += not self.informed and read("std", 1.0) > BLURRED
+        # Pairs that were found once do belong together: if the rows are one by now, that is the fault.
+        seen = read("std", 1.0) > (EQUAL if self.learned else BLURRED)
+        self.blind = 0 if self.informed else self.blind + seen
         for name, case in self.cases.items():
             holds = _CONDITIONS[name](self)
             if holds is not None:
@@ -157,18 +167,26 @@ class Chart:
         """A run that stopped by itself."""
         step = int(line.get("step", 0))
         if line.get("reason") == "no-positives":
-            self.readings.append(_Reading(step, None, self.peak, {"no_positive": 1.0}))
+            self.readings.append(_Reading(step, None, self.peak or 0.0, {"no_positive": 1.0}))
             self.cases["no-positives"] = _Case(step, PATIENCE, 0, True)
         # Without any reading the first steps broke it.
         if line.get("reason") == "diverged" and all(_burst(read) for read in self.readings[-1:]):
-            self.readings.append(_Reading(step, None, self.peak, self.last))
+            self.readings.append(_Reading(step, None, self.peak or 0.0, self.last))
             case = self.cases["exploding-updates"]
             self.cases["exploding-updates"] = _Case(case.since or step, PATIENCE, 0, True)
 
     def _informed(self) -> bool:
-        """Whether more anchors than by luck have found a positive; two views of an image count as one."""
-        chance = min(1.0, self.lucky / max(1.0, self.tried))
-        return self.hits > self.lucky + LUCK * (2 * self.tried * chance * (1 - chance)) ** 0.5
+        """Whether more anchors than by luck have found a positive, counted from the window's beginning to any reading.
+
+        Two views of an image count as one.
+        """
+        tried = hits = lucky = 0.0
+        for anchors, found, guessed in self.recent:
+            tried, hits, lucky = tried + anchors, hits + found, lucky + guessed
+            chance = min(1.0, lucky / max(1.0, tried))
+            if hits > lucky + LUCK * (2 * tried * chance * (1 - chance)) ** 0.5:
+                return True
+        return False
 
     @property
     def last(self) -> Mapping[str, float]:
@@ -178,15 +196,15 @@ class Chart:
     @property
     def findings(self) -> tuple[Finding, ...]:
         """What holds now, causes first."""
-        held = [name for name in TITLES if self.cases[name].found]
-        explained = {name for cause in held for name in EXPLAINS[cause]}
-        return tuple(self._finding(name) for name in held if name not in explained)
+        held = [self._finding(name) for name in TITLES if self.cases[name].found]
+        explained = {name for cause in held if cause.severity == "bad" for name in EXPLAINS[cause.name]}
+        return tuple(finding for finding in held if finding.name not in explained)
 
     def _finding(self, name: str) -> Finding:
         read = self.readings[-1]
         advice, settings = remedy(name, self.recipe, read.health)
         typed = flags(settings, self.recipe)
-        note = name == "no-positives" and read("no_positive", 0.0) < 0.9
+        note = name == "no-positives" and read("no_positive", 0.0) < MOST
         severity: Literal["bad", "note"] = "note" if note else "bad"
         since = self.cases[name].since
         return Finding(name, TITLES[name], since, _EVIDENCE[name](read), advice, settings, typed, severity)
@@ -223,7 +241,7 @@ def _exploding(chart: Chart) -> bool:
 def _vanishing(chart: Chart) -> bool | None:
     """Not to be judged where the schedule itself takes the learning rate away."""
     read = chart.readings[-1]
-    return None if read.lr < 0.1 * chart.peak else read("update", 1.0) < STILL
+    return None if read.lr < 0.1 * (chart.peak or 0.0) else read("update", 1.0) < STILL
 
 
 def _saturated(chart: Chart) -> bool:
@@ -231,7 +249,7 @@ def _saturated(chart: Chart) -> bool:
 
 
 def _at_ceiling(chart: Chart) -> bool:
-    """The loss is that of equal scores, and no positive was ever found, while there were rows to tell apart."""
+    """The loss is that of equal scores, and no positive has lately been found, while there were rows to tell apart."""
     read = chart.readings[-1]
     if chart.informed or read.loss is None or "ceiling" not in read.health:
         return False
@@ -277,8 +295,12 @@ _CONDITIONS: Mapping[str, Callable[[Chart], bool | None]] = {
 def _said_exploding(read: _Reading) -> str:
     if "update" not in read.health:
         return "the loss was no number before the first reading was taken"
-    moved = f"a step moves the weights by {read.health['update']:.2g} of their norm"
-    return f"{moved}, and their root mean square is {read('weight_rms', 0.0):.2g}"
+    told: list[str] = []
+    if read.health["update"] > BURST:
+        told.append(f"a step moves the weights by {read.health['update']:.0%} of their norm, where a fiftieth is much")
+    if read("weight_rms", 0.0) > HUGE:
+        told.append(f"a weight is {read('weight_rms', 0.0):,.0f} large in root mean square, where 1 is much")
+    return ", and ".join(told) or "the last steps had left what weights and updates usually are"
 
 
 def _said_saturated(read: _Reading) -> str:

@@ -1,7 +1,7 @@
 """Readings: a few numbers that say how a step went, from a few hundred of its rows.
 
 Nothing here draws a random number, changes a tensor or asks another rank for anything: training goes on to the bit as
-it would have without.
+it would have without. Nothing here stops it either: what can't be read is left out.
 """
 
 import math
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from counterpoint.sphere import Cosine, unit
-from counterpoint.types import Block, Columns, Encoded, Match, Objective, Relation
+from counterpoint.types import Block, Columns, Encoded, Match, Objective, Relation, Tempered
 
 __all__ = ["Moved", "norms", "read"]
 
@@ -27,10 +27,10 @@ STEEP = 300.0  # the same for rows of unit length: a difference of 0.01 in cosin
 
 
 @torch.no_grad()
-def read(online: Encoded, matches: Sequence[Match], objective: Objective, temperature: float = 1.0) -> dict[str, float]:
+def read(online: Encoded, matches: Sequence[Match], objective: Objective) -> dict[str, float]:
     """What the rows and the comparisons of a step say.
 
-    Names, each left out where it does not apply:
+    Names, each left out where it does not apply; of several matches it is the mean over those where it does:
         std, std_h      deviation of a dimension of unit rows of z and h, times the root of the width: 1 for isotropic
                         rows, 0 where all are one
         rank_z, rank_h  effective rank: exp of the entropy of the singular values of the centred unit rows, as shares
@@ -47,8 +47,8 @@ def read(online: Encoded, matches: Sequence[Match], objective: Objective, temper
         ceiling         the objective where all scores are equal; only for one that ignores what all scores share
         saturated       share of anchors whose softmax can't teach: one negative holds 99 % of all, or rows of unit
                         length could be 300 logits apart, so that they have to crowd together (too cold); or the logits
-                        of all candidates can't differ by a quarter (too hot)
-        reach           the mean of that largest difference of logits
+                        of all candidates can't differ by a quarter (too hot); only for a `Tempered` objective
+        reach           the mean of that largest difference of logits; likewise
         dead            share of units of h that are constant
 
     Source: Wang and Isola 2020 (alignment, uniformity); Roy and Vetterli 2007 (effective rank); Chen and He 2021 (std).
@@ -56,8 +56,7 @@ def read(online: Encoded, matches: Sequence[Match], objective: Objective, temper
     Args:
         online: the rows; of the first view, at most 256 are looked at.
         matches: the comparisons; at most 256 anchors are looked at, fewer where they have thousands of candidates.
-        objective: for the ceiling.
-        temperature: > 0, that the objective divides scores by.
+        objective: for the ceiling and the temperature; resolved.
     """
     first = int((online.rows.view == online.rows.view[0]).sum())
     h, z = (rows[: min(first, ROWS)].detach().float() for rows in (online.h, online.z))
@@ -68,10 +67,12 @@ def read(online: Encoded, matches: Sequence[Match], objective: Objective, temper
         found["uniformity"] = square.mul(-2).exp().mean().log()
         found["dead"] = (h.amax(0) - h.amin(0) <= 1e-6 * h.abs().amax()).float().mean()
     budget = CELLS // max(1, len(matches))
+    temperature = _temperature(objective)
     each = [(match.weight * len(match.query), _pairs(match, temperature, budget)) for match in matches]
     for name in sorted({name for _, values in each for name in values}):
-        having = [(weight, values[name]) for weight, values in each if name in values]
-        found[name] = sum((w * v for w, v in having), start=z.new_zeros(())) / sum(w for w, _ in having)
+        value = torch.stack([values[name] for _, values in each if name in values])
+        weight = value.new_tensor([weight for weight, values in each if name in values]) * value.isfinite()
+        found[name] = (weight * value.nan_to_num(0.0, 0.0, 0.0)).sum() / weight.sum()
     read = dict(zip(found, torch.stack([v.double() for v in found.values()]).tolist(), strict=True))
     level = _ceiling(matches, objective)
     if level is not None:
@@ -103,7 +104,13 @@ def _rows(rows: Float[Tensor, "row dim"], name: str) -> dict[str, Tensor]:
     return found
 
 
-def _pairs(match: Match, temperature: float, budget: int) -> dict[str, Tensor]:
+def _temperature(objective: Objective) -> float | None:
+    """What the objective divides scores by, where it says so."""
+    value = objective.temperature if isinstance(objective, Tempered) else None
+    return float(value) if isinstance(value, int | float) and value > 0 else None
+
+
+def _pairs(match: Match, temperature: float | None, budget: int) -> dict[str, Tensor]:
     """What the first anchors of a match see."""
     candidates = sum(group.rows.shape[-2] for group in match.columns)
     count = min(len(match.query), ROWS, max(FEWEST, budget // max(1, candidates)))
@@ -126,7 +133,7 @@ def _pairs(match: Match, temperature: float, budget: int) -> dict[str, Tensor]:
         "anchors": some.sum().float(),
     }
     several = negative.sum(1) > 1
-    if bool(several.any()):
+    if temperature is not None and bool(several.any()):
         logit = (score / temperature + prior).masked_fill(~negative, -torch.inf)[several]
         hardest = 1 / (logit - logit.amax(1, keepdim=True)).exp().sum(1)
         reach = 2 / temperature * (length * part).sum(1)[several] / part.sum(1)[several]
@@ -153,35 +160,56 @@ def _table(group: Columns, query: Tensor, count: int) -> tuple[Tensor, Tensor, T
 
 def _ceiling(matches: Sequence[Match], objective: Objective) -> float | None:
     """The loss where every candidate scores the same, from a few anchors; None where it depends on how much."""
+    starts = [_start(match) for match in matches]
 
     def level(value: float) -> tuple[float, float]:
         made: list[Match] = []
-        for match in matches:
+        for match, start in zip(matches, starts, strict=True):
+            few = slice(start, start + FEWEST)
             groups = [
                 Columns(
-                    _like(group.rows if group.rows.ndim == 2 else group.rows[:FEWEST], value),
-                    _First(group.relation),
+                    _like(group.rows if group.rows.ndim == 2 else group.rows[few], value),
+                    _From(group.relation, start, min(FEWEST, len(match.query) - start)),
                     group.score,
-                    None if group.query is None else _like(group.query[:FEWEST], value),
+                    None if group.query is None else _like(group.query[few], value),
                 )
                 for group in match.columns
             ]
-            made.append(Match(_like(match.query[:FEWEST], value), tuple(groups), match.weight))
+            made.append(Match(_like(match.query[few], value), tuple(groups), match.weight))
         loss = objective(made)
         return float(loss.total), loss.anchors
 
-    (low, anchors), (high, _) = level(0.0), level(1.0)
+    try:
+        (low, anchors), (high, _) = level(0.0), level(1.0)
+    except Exception:
+        # Anyone's objective, asked for another batch than the step's: whatever it raises must not end a healthy run.
+        return None
     return low if anchors and abs(low - high) <= 1e-3 * max(1.0, abs(low)) else None
 
 
+def _start(match: Match) -> int:
+    """Where the first few anchors begin of which one has a positive; 0 where none is found."""
+
+    def attracted(few: slice) -> bool:
+        blocks = (group.relation.block(few, slice(0, group.rows.shape[-2])) for group in match.columns)
+        return any(bool(((block.target > 0) & (block.log_prior > -torch.inf)).any()) for block in blocks)
+
+    count = min(len(match.query), ROWS)
+    starts = range(0, count, FEWEST)
+    return next((start for start in starts if attracted(slice(start, min(start + FEWEST, count)))), 0)
+
+
 @dataclass(frozen=True, eq=False)
-class _First:
-    """A relation of the first anchors: a rule of its own, so that nothing is taken from how many the other knows."""
+class _From:
+    """A relation of a few anchors: a rule of its own, so that nothing is taken from how many the other knows."""
 
     whole: Relation
+    start: int
+    count: int
 
     def block(self, anchors: slice, candidates: slice) -> Block:
-        return self.whole.block(anchors, candidates)
+        first, last, _ = anchors.indices(self.count)
+        return self.whole.block(slice(self.start + first, self.start + last), candidates)
 
 
 def _like(rows: Tensor, value: float) -> Tensor:

@@ -1,6 +1,7 @@
 """Several runs on one page: what differs between them, and what that changed."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from counterpoint.report.comparison.scores import class_rows, forest, scores
 from counterpoint.report.comparison.together import Together, class_gaps, gaps, settings, swaps
 from counterpoint.report.comparison.words import answers, card, rule, summary
 from counterpoint.report.doctor import course
-from counterpoint.report.pictures import Pictures, gather, payload
+from counterpoint.report.pictures import Pictures, called, gather, payload
 from counterpoint.report.render import drawn, render, safe
 from counterpoint.report.run import Run
 from counterpoint.report.sprites import BUDGET
@@ -34,6 +35,7 @@ def write_comparison(
     target: Path,
     *,
     images: Mapping[int, UInt8[Tensor, "image channel height width"] | Images] | None = None,
+    names: Mapping[int, Sequence[str]] | None = None,
     absent: str = "",
 ) -> Path:
     """Write the page of a comparison: one file that needs nothing else.
@@ -42,13 +44,14 @@ def write_comparison(
         together: the runs, from `gather_runs`.
         target: the file; an earlier comparison page is replaced, any other file is not.
         images: the test images of each group of runs that share them.
+        names: what a person calls each of them, where they have names.
         absent: why images are missing, one sentence for the page.
 
     Raises:
         RunError: the target is something else than a comparison page, or cannot be written.
     """
     check_target(target)
-    page = render("compare", SCRIPTS, _context(together, images or {}, absent))
+    page = render("compare", SCRIPTS, _context(together, images or {}, names or {}, absent))
     try:
         write_text(target, page)
     except OSError as error:
@@ -75,7 +78,10 @@ def check_target(target: Path) -> None:
 
 
 def _context(
-    together: Together, images: Mapping[int, UInt8[Tensor, "image channel height width"] | Images], absent: str
+    together: Together,
+    images: Mapping[int, UInt8[Tensor, "image channel height width"] | Images],
+    known: Mapping[int, Sequence[str]],
+    absent: str,
 ) -> dict[str, Any]:
     found, different, classes, swapped = gaps(together), settings(together), class_gaps(together), swaps(together)
     atlases = [chart_out(run, max(500, POINTS // len(together.runs))) for run in together.runs]
@@ -103,6 +109,7 @@ def _context(
         "shown_classes": CLASSES,
         "swaps": swapped,
         "labels": together.runs[0].classes,
+        "called": partial(called, names=known.get(0)),
         "maps": [_map(together, i, atlas, sheets[together.group[i]]) for i, atlas in enumerate(atlases) if atlas],
         "labelled": any(atlas is not None and atlas.label is not None for atlas in atlases),
         "clustered": any(atlas is not None and atlas.cluster is not None for atlas in atlases),
@@ -117,7 +124,7 @@ def _context(
         "data_json": safe(
             {
                 "maps": [
-                    None if atlas is None else payload(atlas, sheets[together.group[i]], together.runs[i].classes)
+                    None if atlas is None else _payload(together, i, atlas, sheets[together.group[i]], known)
                     for i, atlas in enumerate(atlases)
                 ],
                 "groups": together.group,
@@ -126,9 +133,21 @@ def _context(
     }
 
 
+def _payload(
+    together: Together, i: int, atlas: Atlas, pictures: Pictures | None, known: Mapping[int, Sequence[str]]
+) -> dict[str, Any]:
+    return payload(atlas, pictures, together.runs[i].classes, known.get(together.group[i]))
+
+
 def _findings(name: str, run: Run) -> dict[str, Any]:
     gone = [(f, course(f)) for f in run.log.findings if f.until is not None]
-    return {"name": name, "watched": run.log.watched, "held": [(f, course(f)) for f in run.log.held], "gone": gone}
+    return {
+        "name": name,
+        "watched": run.log.watched,
+        "judged": run.log.judged,
+        "held": [(f, course(f)) for f in run.log.held],
+        "gone": gone,
+    }
 
 
 def _map(together: Together, i: int, atlas: Atlas, pictures: Pictures | None) -> dict[str, Any]:

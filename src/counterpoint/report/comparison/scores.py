@@ -69,9 +69,10 @@ def scores(together: Together, found: Sequence[Gap]) -> list[dict[str, Any]]:
         cells: list[dict[str, Any] | None] = []
         for i in range(len(runs)):
             gap = by.get((name, i))
-            cell = {**row(held[i], low, high), "gap": "", "verdict": ""} if i in held else None
+            cell = {**row(held[i], low, high), "gap": "", "verdict": "", "paired": True} if i in held else None
             if cell is not None and gap is not None:
-                cell |= {"gap": points(gap.difference, is_share(first)).replace(" points", ""), "verdict": gap.verdict}
+                told = points(gap.difference, is_share(first)).replace(" points", "")
+                cell |= {"gap": told, "verdict": gap.verdict, "paired": gap.difference.paired}
             cells.append(cell)
         lower = first.better == "lower"
         under.setdefault(first.group, []).append(

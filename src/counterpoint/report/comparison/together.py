@@ -11,7 +11,19 @@ from counterpoint.report.settings import compact
 from counterpoint.report.verdict import Difference, comparable, holm, matched, right
 from counterpoint.report.words import LEADING
 
-__all__ = ["ClassGap", "Gap", "Swap", "Together", "class_gaps", "gaps", "gather_runs", "settings", "swaps", "told"]
+__all__ = [
+    "ClassGap",
+    "Gap",
+    "Swap",
+    "Together",
+    "apart",
+    "class_gaps",
+    "gaps",
+    "gather_runs",
+    "settings",
+    "swaps",
+    "told",
+]
 
 MOST = 10
 EXAMPLES = 12
@@ -49,12 +61,15 @@ class Gap:
         run: its position.
         difference: the run minus the reference.
         holds: also when all differences of the page are taken together.
+        repeats: an earlier score of which it is the exact copy, as one label per class is where that is 1 % of them;
+            it is shown, but not counted among the differences.
     """
 
     name: str
     run: int
     difference: Difference
     holds: bool
+    repeats: str = ""
 
     @property
     def verdict(self) -> str:
@@ -110,6 +125,8 @@ def gather_runs(folders: Sequence[Path], reference: Path | None = None) -> Toget
     unique: dict[Path, Path] = {}
     for folder in wanted:
         unique.setdefault(folder.resolve(), folder)
+    if len(unique) < 2 <= len(folders):
+        raise RunError(f"the same run was named twice ({folders[0]}); a comparison needs at least two different runs")
     if len(unique) < 2:
         raise RunError(
             f"a comparison needs at least two different runs, and {len(unique)} was given; name two or more run folders"
@@ -130,8 +147,25 @@ def gaps(together: Together) -> list[Gap]:
         for i in together.peers()
         if (gap := _against(together.runs[i], first, measure.name)) is not None
     ]
-    held = holm([gap.p for _, _, gap in found])
-    return [Gap(name, i, gap, holds) for (name, i, gap), holds in zip(found, held, strict=True)]
+    origin = _origins(together, found)
+    counted = [(name, i) for name, i, _ in found if origin[name] == name]
+    p = {(name, i): gap.p for name, i, gap in found}
+    held = dict(zip(counted, holm([p[key] for key in counted]), strict=True))
+    return [
+        Gap(name, i, gap, held[origin[name], i], "" if origin[name] == name else origin[name]) for name, i, gap in found
+    ]
+
+
+def _origins(together: Together, found: Sequence[tuple[str, int, Difference]]) -> dict[str, str]:
+    """For each score the first one that has the same label-for-label values and differences in every run."""
+    first: dict[tuple[Any, ...], str] = {}
+    origin: dict[str, str] = {}
+    for name in dict.fromkeys(name for name, _, _ in found):
+        measures = [run.measure("learned", name) for run in together.runs]
+        values = tuple(None if m is None else (m.group, m.value, m.low, m.high) for m in measures)
+        differences = tuple((i, gap) for other, i, gap in found if other == name)
+        origin[name] = first.setdefault((values, differences), name)
+    return origin
 
 
 def settings(together: Together) -> list[tuple[str, tuple[str, ...]]]:
@@ -175,6 +209,18 @@ def swaps(together: Together) -> list[Swap]:
     return found
 
 
+def apart(together: Together) -> list[tuple[str, str]]:
+    """Runs without differences from the reference, each with the reason."""
+    first = together.names[0]
+    if not any(run.scores for run in together.runs):
+        return [("none of the runs", "has been evaluated; `counterpoint evaluate RUN` scores one")]
+    if not together.runs[0].scores:
+        return [(first, "has not been evaluated, so nothing is compared with it; name another by --reference")]
+    rest = [(i, run) for i, run in enumerate(together.runs) if i and i not in together.peers()]
+    why = f"was tested on other images than {first}"
+    return [(together.names[i], why if run.scores else "has not been evaluated") for i, run in rest]
+
+
 def told(together: Together) -> list[tuple[str, str]]:
     """Headline scores as (name, label), those that the reference has; those of any run where it has none."""
     order = sorted(together.runs, key=lambda run: run is not together.runs[0])
@@ -209,17 +255,36 @@ def _names(folders: Sequence[Path]) -> tuple[str, ...]:
 
 
 def _groups(runs: Sequence[Run]) -> tuple[int, ...]:
-    keys = [_tested_on(run) for run in runs]
-    order = list(dict.fromkeys(keys))
-    return tuple(order.index(key) for key in keys)
+    members: list[list[Run]] = []
+    found: list[int] = []
+    for run in runs:
+        place = next((i for i, each in enumerate(members) if all(_alike(run, other) for other in each)), len(members))
+        if place == len(members):
+            members.append([])
+        members[place].append(run)
+        found.append(place)
+    return tuple(found)
+
+
+def _alike(run: Run, other: Run) -> bool:
+    """Whether two runs were tested on the same images, by their digests where both have one."""
+    if _labels(run) != _labels(other):
+        return False
+    if run.digest and other.digest:
+        return run.digest == other.digest
+    return _tested_on(run) == _tested_on(other)
+
+
+def _labels(run: Run) -> tuple[Any, ...]:
+    predicted = run.details("learned").get("predicted") or {}
+    labels = hash(tuple(zip(predicted.get("sample") or (), predicted.get("label") or (), strict=True)))
+    return run.classes, labels if run.scores else ""
 
 
 def _tested_on(run: Run) -> tuple[Any, ...]:
-    """What must be equal for test images to be taken for the same: source, split, number, classes, label of each."""
-    data, scores = run.section("dataset"), run.scores or {}
-    predicted = run.details("learned").get("predicted") or {}
-    labels = hash(tuple(zip(predicted.get("sample") or (), predicted.get("label") or (), strict=True)))
-    return data.get("name"), data.get("split"), data.get("test"), run.classes, labels if scores else ""
+    """What must be equal, beside classes and labels, for test images of which there is no digest."""
+    data = run.section("dataset")
+    return data.get("name"), data.get("split"), data.get("test")
 
 
 def _differ(path: str, values: Sequence[Any], rows: list[tuple[str, tuple[str, ...]]]) -> None:
