@@ -461,7 +461,9 @@ def test_decoding_needs_no_more_than_the_images(tmp_path: Path) -> None:
         "with storing(Storage(cache=sys.argv[2])): data = Folder(sys.argv[1], size=512 * 2).load()\n"
         "print(peak() - before, (len(data.train) + len(data.test)) * 3)"
     )
-    for where, factor in ((str(tmp_path / "cache"), 0.75), ("auto", 1.8)):
+    # In memory: the images, the test side while the split is made, and what threads and allocator have in hand; a list
+    # of all images that is then stacked would be above 2.3.
+    for where, factor in ((str(tmp_path / "cache"), 0.75), ("auto", 2.1)):
         done = subprocess.run(
             [sys.executable, "-c", code, str(tmp_path / "set"), where], capture_output=True, text=True, check=True
         )
