@@ -105,7 +105,8 @@ def _small() -> list[Row]:
 
     def dense_classes() -> Tensor:
         unit = normalize(z, dim=1)
-        share = (unit @ unit.mT / TEMPERATURE).fill_diagonal_(-torch.inf).log_softmax(1).fill_diagonal_(0.0)
+        own = torch.eye(len(unit), dtype=torch.bool)
+        share = (unit @ unit.mT / TEMPERATURE).masked_fill(own, -torch.inf).log_softmax(1).masked_fill(own, 0.0)
         related = (classes[:, None] == classes).float().fill_diagonal_(0.0)
         return -((share * related).sum(1) / related.sum(1)).mean()
 
