@@ -97,7 +97,7 @@ def test_a_dry_run_says_where_the_pixels_will_lie(
 def test_where_pixels_lie_is_kept_for_evaluation_and_resume(folder: Path, tmp_path: Path) -> None:
     run = trained(folder, tmp_path / "run", epochs=1, memory="1KiB", cache=tmp_path / "cache")
     assert run.recipe()["storage"] == {"memory": 1024, "cache": str(tmp_path / "cache")}
-    images = assess._dataset(run).train.images
+    images = assess.dataset_of(run.recipe()).train.images
     assert isinstance(images, Images)
     assert str(tmp_path / "cache") in images.where
     trained(folder, tmp_path / "run", epochs=1, resume=True)

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -23,15 +23,15 @@ from counterpoint.run import Run
 from counterpoint.serving import load
 from counterpoint.types import Dataset, Embeddings, Facts, Source
 
-__all__ = ["embed", "evaluate", "show_table", "write_report", "write_skipped"]
+__all__ = ["changed", "dataset_of", "embed", "evaluate", "show_table", "write_report", "write_skipped"]
 
 
 def _opened(run: Run | str | Path) -> Run:
     return run if isinstance(run, Run) else Run.open(run)
 
 
-def _dataset(run: Run) -> Dataset:
-    stored = run.recipe()
+def dataset_of(stored: Mapping[str, Any]) -> Dataset:
+    """The data of a run's recipe.json, its pixels where that run had them."""
     with sources.storing(sources.Storage(**stored.get("storage", {}))):
         return cast(Source, part_from_json(stored["source"])).load()
 
@@ -73,7 +73,7 @@ def evaluate(
     run = _opened(run)
     stored = run.recipe()
     recipe = recipe or cast(Recipe, part_from_json(stored["parts"]))
-    dataset = dataset or _dataset(run)
+    dataset = dataset or dataset_of(stored)
     seed, facts = int(stored["seed"]), Facts.stored(stored["facts"])
     if model is None:
         checkpoint = newest(run.checkpoints)
@@ -137,19 +137,25 @@ def write_report(run: Run | str | Path, *, dataset: Dataset | None = None, recip
     run = _opened(run)
     stored = run.recipe()
     try:
-        dataset = dataset or _dataset(run)
+        dataset = dataset or dataset_of(stored)
     except SourceError as error:
         absent = f"The images themselves are not shown, as they were not at hand when this page was written: {error}."
         print(f"  the page shows no images: {error}", file=sys.stderr)
         return report.write(run.folder, absent=absent)
-    scored = _scored(run)
-    if scored and scored != embedding.fingerprint(dataset.test.images):
-        why = f"the test images are not those that were scored; `counterpoint evaluate {run.folder}` scores it anew"
+    why = changed(dataset, _scored(run), run.folder)
+    if why:
         print(f"  the page shows no images: {why}", file=sys.stderr)
         return report.write(run.folder, absent=f"The images themselves are not shown: {why}.")
     recipe = recipe or cast(Recipe, part_from_json(stored["parts"]))
     views = _strip(recipe, dataset, int(stored["seed"]))
     return report.write(run.folder, images=dataset.test.images, names=dataset.test.names, views=views)
+
+
+def changed(dataset: Dataset, digest: str, folder: Path) -> str:
+    """What to say where the test images are not those of a digest; empty where they are, or there is no digest."""
+    if not digest or digest == embedding.fingerprint(dataset.test.images):
+        return ""
+    return f"the test images are not those that were scored; `counterpoint evaluate {folder}` scores it anew"
 
 
 def _scored(run: Run) -> str:

@@ -3,17 +3,15 @@
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import cast
 
-from counterpoint import embed as embedding
 from counterpoint import report
+from counterpoint.app.assess import changed, dataset_of
 from counterpoint.errors import CounterpointError
-from counterpoint.recipe import part_from_json
 from counterpoint.report import Together, apart, gaps
 from counterpoint.report.comparison.words import UNPAIRED
 from counterpoint.report.numbers import figure, interval, is_count, is_share, points
 from counterpoint.report.run import Run
-from counterpoint.types import Source, Split
+from counterpoint.types import Split
 
 __all__ = ["compare", "show_comparison"]
 
@@ -40,18 +38,18 @@ def compare(
         if group in tests or not run.scores:
             continue
         try:
-            test = cast(Source, part_from_json(run.recipe["source"])).load().test
+            dataset = dataset_of(run.recipe)
         except (CounterpointError, KeyError) as error:
             errors.setdefault(group, f"they were not at hand when this page was written: {error}")
             continue
         # The runs of a group have one digest, where they have any.
         members = (other for other, at in zip(together.runs, together.group, strict=True) if at == group)
         scored = next((other.digest for other in members if other.digest), "")
-        if scored and scored != embedding.fingerprint(test.images):
-            why = f"the test images are not those that were scored; `counterpoint evaluate {run.folder}` scores it anew"
+        why = changed(dataset, scored, run.folder)
+        if why:
             errors.setdefault(group, why)
         else:
-            tests[group] = test
+            tests[group] = dataset.test
     missing = [said for group, said in errors.items() if group not in tests]
     absent = ""
     if missing:
