@@ -120,12 +120,14 @@ class Split:
         labels: class index of each image, -1 where unknown; None where the source has no labels.
         names: what a person calls each image (a path, a row); None where it is just its position.
         groups: images of one group (a patient, a burst) never stand on both sides of a split.
+        views: views that were made once, which training takes in place of the recipe's; empty where it makes its own.
     """
 
     images: UInt8[Tensor, "image channel height width"] | Images
     labels: Int64[Tensor, " image"] | None = None
     names: tuple[str, ...] | None = None
     groups: Int64[Tensor, " image"] | None = None
+    views: tuple[UInt8[Tensor, "image channel tall wide"], ...] = ()
 
     def __len__(self) -> int:
         return len(self.images)
@@ -144,6 +146,7 @@ class Split:
             None if self.labels is None else self.labels[index],
             None if self.names is None else tuple(self.names[int(i)] for i in index),
             None if self.groups is None else self.groups[index],
+            tuple(view[index] for view in self.views),
         )
 
 
@@ -229,12 +232,14 @@ class Batch:
         sample: position in the data set.
         position: position in the global batch, unique over ranks.
         label: class index, -1 where unknown.
+        views: made once, in place of the recipe's; empty where they are made for each batch.
     """
 
     images: UInt8[Tensor, "batch channel height width"]
     sample: Int64[Tensor, " batch"]
     position: Int64[Tensor, " batch"]
     label: Int64[Tensor, " batch"]
+    views: tuple[UInt8[Tensor, "batch channel tall wide"], ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

@@ -25,6 +25,7 @@ from counterpoint.model import Model
 from counterpoint.random import forked
 from counterpoint.recipe import Recipe
 from counterpoint.types import Batch, Context, Encoded, Rows
+from counterpoint.views import as_float
 from counterpoint.views.op import rows as part
 
 __all__ = ["chunked", "chunks", "normalises_over_rows"]
@@ -130,13 +131,18 @@ class _Encode:
     @classmethod
     def of(cls, recipe: Recipe, model: Model, batch: Batch, context: Context) -> "_Encode":
         step, streams = context.clock.step, context.streams
-        rows = recipe.pairing.draw(Rows.of(batch, len(recipe.views)), streams.at("pairing", step))
-        return cls(recipe, model, batch, context, rows, recipe.views.draw(batch.images, streams.at("views", step)))
+        count = len(batch.views) or len(recipe.views)
+        rows = recipe.pairing.draw(Rows.of(batch, count), streams.at("pairing", step))
+        drawn = None if batch.views else recipe.views.draw(batch.images, streams.at("views", step))
+        return cls(recipe, model, batch, context, rows, drawn)
 
     def _chunk(self, span: slice) -> tuple[list[Tensor], Rows]:
         images = len(self.batch.images)
-        mine = torch.cat([torch.arange(images)[span] + view * images for view in range(len(self.recipe.views))])
-        views = self.recipe.views.apply(self.batch.images[span], part(self.drawn, span))
+        if self.batch.views:
+            views = [as_float(view[span]) for view in self.batch.views]
+        else:
+            views = self.recipe.views.apply(self.batch.images[span], part(self.drawn, span))
+        mine = torch.cat([torch.arange(images)[span] + view * images for view in range(len(views))])
         return views, self.rows.where(mine.to(self.batch.images.device))
 
     def _seed(self, number: int) -> int:

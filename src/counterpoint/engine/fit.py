@@ -5,7 +5,7 @@ import signal
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import FrameType
 from typing import Any, Literal
 
@@ -118,6 +118,7 @@ def batches(split: Split, recipe: Recipe, streams: Streams, clock: Clock, device
             sample.to(device),
             (position - step * recipe.batch_size).to(device),
             label.to(device),
+            tuple(view[sample.to(view.device)].to(device, non_blocking=True) for view in split.views),
         )
 
 
@@ -262,7 +263,7 @@ def fit(
     total = per_epoch * recipe.epochs
     streams = Streams(plan.seed, device, comm.rank, comm.world)
     if device.type == "cuda" and split.images.nbytes < torch.cuda.mem_get_info(device)[0] // 4:
-        split = Split(split.images.to(device), split.labels, split.names, split.groups)
+        split = replace(split, images=split.images.to(device))
     writer = _writer(run) if plan.tensorboard and machine.leads else None
     began = time.perf_counter()
     step, saved, reason = start, start, "finished"

@@ -6,6 +6,7 @@ from counterpoint.model import Model
 from counterpoint.random import forked
 from counterpoint.recipe import Recipe
 from counterpoint.types import Batch, Context, Encoded, Loss, Match, Rows
+from counterpoint.views import as_float
 
 __all__ = ["Compared", "compare"]
 
@@ -36,8 +37,8 @@ def compare(recipe: Recipe, model: Model, batch: Batch, context: Context) -> Com
         context: its draws are a function of the seed and the step.
     """
     clock, streams, comm = context.clock, context.streams, context.comm
-    rows = recipe.pairing.draw(Rows.of(batch, len(recipe.views)), streams.at("pairing", clock.step))
-    views = recipe.views(batch.images, streams.at("views", clock.step))
+    views = [as_float(view) for view in batch.views] or recipe.views(batch.images, streams.at("views", clock.step))
+    rows = recipe.pairing.draw(Rows.of(batch, len(views)), streams.at("pairing", clock.step))
     with forked(streams.number("layers", clock.step, comm.rank), batch.images.device):
         online = model(views, rows)
         keys = recipe.target.keys(model, model.target, views, online, context)

@@ -1,0 +1,1 @@
+"""Studies: a paper's claims as runs that anybody can repeat."""
