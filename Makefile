@@ -4,6 +4,7 @@
 #   make test    every test but those that need a network or a GPU
 #   make check   format, lint, types, import layers, fast tests
 #   make bench   time and memory beside other libraries (COUNTERPOINT_DATA=FOLDER with cifar10/ and mnist/)
+#   make claims  every study at smoke scale, one seed: shows that each rule can still be computed, decides nothing
 #   make wheel   build the wheel, install it into a clean environment, train with it
 #   make clean   remove what the others made, runs/ excepted
 
@@ -11,7 +12,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check bench wheel clean
+.PHONY: help demo test check bench claims wheel clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -71,6 +72,13 @@ $(VENV)/.bench: $(VENV)/.package
 
 bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks
+
+SMOKE := runs/smoke
+claims: $(VENV)/.dev
+	@for study in $$($(BIN)/counterpoint study --list | cut -d ' ' -f 1); do \
+		$(BIN)/counterpoint study "$$study" --scale smoke --seeds 1 --cells $(SMOKE)/cells --out "$(SMOKE)/studies/$$study"; \
+	done
+	@$(BIN)/counterpoint claims --studies $(SMOKE)/studies --out $(SMOKE)/claims.md
 
 wheel: $(VENV)/.dev
 	@rm -rf dist

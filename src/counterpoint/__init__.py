@@ -13,20 +13,39 @@ from typing import TYPE_CHECKING, Any
 from counterpoint._version import __version__
 
 if TYPE_CHECKING:
-    from counterpoint.app import evaluate, train, write_report
+    from counterpoint.app import associate, evaluate, train, write_report
     from counterpoint.recipe import Recipe, recipe
     from counterpoint.run import Run
-    from counterpoint.serving import Loaded, load
+    from counterpoint.serving import Associator, Loaded, load, load_attributes
+    from counterpoint.studies.conduct import study
 
-__all__ = ["Loaded", "Recipe", "Run", "__version__", "evaluate", "load", "recipe", "train", "write_report"]
+__all__ = [
+    "Associator",
+    "Loaded",
+    "Recipe",
+    "Run",
+    "__version__",
+    "associate",
+    "evaluate",
+    "load",
+    "load_attributes",
+    "recipe",
+    "study",
+    "train",
+    "write_report",
+]
 
 _HOMES = {
+    "Associator": "counterpoint.serving",
     "Loaded": "counterpoint.serving",
     "Recipe": "counterpoint.recipe",
     "Run": "counterpoint.run",
+    "associate": "counterpoint.app",
     "evaluate": "counterpoint.app",
     "load": "counterpoint.serving",
+    "load_attributes": "counterpoint.serving",
     "recipe": "counterpoint.recipe",
+    "study": "counterpoint.studies.conduct",
     "train": "counterpoint.app",
     "write_report": "counterpoint.app",
 }

@@ -9,12 +9,13 @@ import torch
 from jaxtyping import Float, Shaped, UInt8
 from torch import Tensor
 
+from counterpoint.errors import RunError
 from counterpoint.files import whole
 from counterpoint.model import Model
 from counterpoint.types import Dataset, Embeddings, Images, Split
 from counterpoint.views import as_float
 
-__all__ = ["embed", "encode", "fingerprint", "pixels", "write_embeddings"]
+__all__ = ["embed", "encode", "fingerprint", "pixels", "read_representation", "write_embeddings"]
 
 _PIXEL_NUMBERS = 2**29  # of all training images as rows
 
@@ -134,3 +135,28 @@ def write_embeddings(path: Path, parts: dict[str, Embeddings]) -> None:
         tables.append(pa.table(columns))
     with whole(path) as temporary:
         pq.write_table(pa.concat_tables(tables, promote_options="default"), temporary)
+
+
+def read_representation(path: Path) -> dict[str, Float[Tensor, "row width"]]:
+    """The representation of each split that `write_embeddings` has stored.
+
+    Args:
+        path: of the file.
+
+    Raises:
+        RunError: the file is damaged, or holds something else.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        names: list[str] = pq.read_table(path, columns=["split"])["split"].unique().to_pylist()
+        found: dict[str, Tensor] = {}
+        for name in names:
+            h = pq.read_table(path, columns=["h"], filters=[("split", "==", name)])["h"].combine_chunks()
+            found[name] = torch.from_numpy(h.flatten().to_numpy(zero_copy_only=False).copy()).view(len(h), -1)
+    except (pa.ArrowException, OSError, KeyError, AttributeError, RuntimeError) as error:
+        raise RunError(
+            f"{path} cannot be read ({error}); `counterpoint evaluate {path.parent}` writes it again"
+        ) from error
+    return found

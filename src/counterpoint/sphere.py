@@ -1,4 +1,4 @@
-"""Directions and inner products: the arithmetic that scores, objectives and evaluation share."""
+"""Directions, inner products and distances: the arithmetic that scores, objectives and evaluation share."""
 
 from dataclasses import dataclass
 from typing import Any, cast
@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-__all__ = ["Cosine", "Dot", "factor", "products", "unit"]
+__all__ = ["Cosine", "Dot", "Euclidean", "factor", "products", "unit"]
 
 _SMALLEST = 1e-12
 
@@ -99,6 +99,41 @@ class Dot:
     ) -> Float[Tensor, "anchor candidates"]:
         """Scaled products."""
         return products(anchors if self.scale == 1.0 else anchors * self.scale, candidates)
+
+
+@dataclass(frozen=True)
+class Euclidean:
+    """-|u - v|, or -|u - v|^2: the nearer two rows are, the higher they score; 0 is the highest.
+
+    Rows are compared as they are; of unit length they are where the projector ends in a normalisation. Differences are
+    formed before they are squared, so that near rows keep their digits.
+
+    Args:
+        squared: the square of the distance (FaceNet).
+        eps: >= 0, added to each coordinate of the difference, as in torch.nn.functional.pairwise_distance.
+
+    Example:
+        >>> score = Euclidean(eps=0.0)
+        >>> score.tile(torch.tensor([[0.0, 0.0]]), torch.tensor([[3.0, 4.0], [0.0, 1.0]]))
+        tensor([[-5., -1.]])
+    """
+
+    squared: bool = False
+    eps: float = 1e-6
+
+    def prepare(self, rows: Float[Tensor, "*row dim"]) -> Float[Tensor, "*row dim"]:
+        """As they are, in float32 or better."""
+        return rows.to(torch.promote_types(rows.dtype, torch.float32))
+
+    def tile(
+        self, anchors: Float[Tensor, "anchor dim"], candidates: Float[Tensor, "*candidate dim"]
+    ) -> Float[Tensor, "anchor candidates"]:
+        """Negative distances of prepared rows; the gradient at distance 0 is finite."""
+        if candidates.ndim == 3:
+            distance = torch.linalg.vector_norm(anchors.unsqueeze(1) - candidates + self.eps, dim=-1)
+        else:
+            distance = torch.cdist(anchors + self.eps, candidates, compute_mode="donot_use_mm_for_euclid_dist")
+        return -distance.square() if self.squared else -distance
 
 
 def factor(score: object) -> float | None:

@@ -186,7 +186,7 @@ def test_a_dial_must_not_hide_a_flag(shell: Shell, tmp_path: Path) -> None:
         ("train simclr --max-time 0s", "'0s' is no duration"),
         ("train simclr supcon", "unexpected extra argument"),
         ("train simclr --size 0", "'--size'"),
-        ("train", "name a RECIPE (simclr, "),
+        ("train", "name a RECIPE (debiased, margin, "),
         ("train --source digits", "name a RECIPE"),
         ("train --config nowhere/recipe.json", "there is no nowhere/recipe.json"),
         ("train --resume --out nowhere", "there is no nowhere/recipe.json"),

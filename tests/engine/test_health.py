@@ -15,9 +15,9 @@ from counterpoint.engine.health import Budget, Moved, budget, read
 from counterpoint.engine.health.diagnosis import EXPLAINS, PATIENCE, TITLES, WINDOW
 from counterpoint.evaluation import alignment, uniformity
 from counterpoint.evaluation.spectra import spectra
-from counterpoint.objectives import Contrast, Each, contrast
+from counterpoint.objectives import Contrast, CosineEmbedding, Each, Margin, Triplet, contrast
 from counterpoint.relations import Aligned, Explicit, Keyed, Related, Unrelated
-from counterpoint.scores import Cosine, Dot
+from counterpoint.scores import Cosine, Dot, Euclidean
 from counterpoint.types import Columns, Encoded, Loss, Match, Rows, Tempered
 
 # ---------------------------------------------------------------- readings
@@ -463,6 +463,30 @@ def test_advice_is_what_can_be_typed():
     other = recipe(objective={"part": "my:Attract"})
     assert "counterpoint.objectives:Contrast" in advised("complete-collapse", other).flags
     assert advised("complete-collapse", recipe()).settings == {"lr": 1e-4}
+    drawn = {"part": "counterpoint.negatives:Drawn", "count": 1, "other_class": True}
+    for name in ("CosineEmbedding", "Debiased", "Margin", "Triplet"):
+        pairs = recipe(objective={"part": f"counterpoint.objectives:{name}"}, negatives=drawn)
+        assert advised("complete-collapse", pairs, negative=0.5).settings == {"lr": 1e-4}
+    hard = recipe(objective={"part": "counterpoint.objectives:Triplet", "mining": "hard"})
+    assert advised("complete-collapse", {**hard, "dials": {"mining": "hard"}}).flags == "--mining semi-hard"
+
+
+@pytest.mark.parametrize(
+    ("objective", "score", "ceiling"),
+    [(CosineEmbedding(), Cosine(), 0.5), (Margin(2.0), Euclidean(), 1.0), (Triplet(0.3), Euclidean(), 0.3)],
+)
+def test_pairs_of_an_anchors_own_are_read(objective, score, ceiling):
+    z = noise(40, 6)
+    near, far = z[20:, None], z[:20].roll(1, 0)[:, None]
+    match = Match(z[:20], (Columns(near, Related(), score), Columns(far, Unrelated(), score)))
+    found = read(encoded(z), [match], objective)
+    cosine = torch.nn.functional.cosine_similarity
+    distance = torch.nn.functional.pairwise_distance
+    expected = cosine(z[:20], far[:, 0]) if score == Cosine() else -distance(z[:20], far[:, 0])
+    assert found["negative"] == pytest.approx(float(expected.mean()), rel=1e-4)
+    assert (found["chance"], found["anchors"], found["no_positive"]) == (0.5, 20, 0)
+    assert found["ceiling"] == pytest.approx(ceiling, rel=1e-4)
+    assert "saturated" not in found
 
 
 @pytest.mark.parametrize("name", SICK)

@@ -12,7 +12,10 @@ import torch.multiprocessing as mp
 pytestmark = pytest.mark.xdist_group("ranks")
 
 STATEFUL = f"{Path(__file__).parent / 'stateful.py'}:stateful"
-RECIPES = ["simclr", "supcon", "supervised", STATEFUL]
+# With what it is given beside the size of its batch.
+MINED = {f"triplet {how}": {"mining": how} for how in ("hard", "semi-hard", "distance-weighted")}
+PAIRS = ["pairwise", "triplet", "margin", "debiased", *MINED]
+RECIPES = ["simclr", "supcon", "supervised", STATEFUL, *PAIRS]
 STEPS = 3
 
 
@@ -30,7 +33,8 @@ def work(name, comm, encoder="conv", micro_batch=None):
     noise = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (96, 1, 8, 8), dtype=torch.uint8, generator=noise)
     split = Split(images, torch.arange(96) % 10)
-    recipe = compose(name, facts, lookup(encoder), {"batch_size": 32, "epochs": 1})
+    dials = {"batch_size": 32, "epochs": 1, **MINED.get(name, {})}
+    recipe = compose(name.split(" ")[0], facts, lookup(encoder), dials)
     # Dropout differs by rank; Adam would divide gradients that are zero but for rounding by their size.
     recipe = replace(recipe, encoder=lookup(encoder), optim=SGD(lr=0.05, momentum=0.9))
     with forked(0):

@@ -9,7 +9,7 @@ import torch
 from made import noise, save
 
 from counterpoint.errors import SourceError
-from counterpoint.sources import Cifar, Digits, Folder, Idx, Parquet, Stl10, lookup, names
+from counterpoint.sources import Arrays, Cifar, Digits, Folder, Idx, Parquet, Stl10, lookup, names
 
 
 def test_every_name_is_found() -> None:
@@ -20,6 +20,7 @@ def test_every_name_is_found() -> None:
         "stl10": Stl10,
         "folder": Folder,
         "parquet": Parquet,
+        "arrays": Arrays,
     }
     for name, said in names().items():
         assert said

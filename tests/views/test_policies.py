@@ -27,11 +27,12 @@ from counterpoint.views import (
     named,
     names,
 )
+from counterpoint.views.warps import warp
 
 SPEC = [
     *("simclr", "simclr-cifar", "symmetric-cifar", "weak-cifar", "asym-cifar", "instdisc", "moco-v2", "byol-asym"),
     *("swav-multicrop", "dino-multicrop", "multicrop-cifar", "align-uniform-stl", "three-augment", "elastic"),
-    *("pami-none", "pami-fer", "pami-simclr", "none", "glyphs"),
+    *("pami-none", "pami-fer", "pami-simclr", "none", "glyphs", "rotate", "resize", "translate", "elastic-colour"),
 ]
 
 
@@ -160,6 +161,77 @@ def test_unknown_names_get_the_nearest():
         named("simclr-cifr", size=32, channels=3)
     with pytest.raises(RecipeError, match="did you mean 'photos'"):
         default("photo", size=32, channels=3)
+
+
+def test_a_plus_puts_policies_in_sequence(untouched_generator):
+    """A view of `a+b` is b's view of a's view, each with its own draws; here the second one moves whole pixels."""
+    both = named("simclr-cifar+byol-asym", size=32, channels=3)
+    first, second = named("simclr-cifar", size=32, channels=3), named("byol-asym", size=32, channels=3)
+    images, stream = photos(), Stream(2)
+    drawn = both.draw(images, stream)
+    for i, view in enumerate(both.apply(images, drawn)):
+        one, other = first.policies[i], second.policies[i]
+        once = one.apply(images, drawn[i][: len(one.ops)])
+        torch.testing.assert_close(other.apply(once, drawn[i][len(one.ops) :]), view, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("pair", [("elastic", "rotate"), ("rotate", "elastic"), ("resize", "translate")])
+def test_movements_in_sequence_share_one_resampling(pair):
+    """They are read once: the chain is the two warps behind one fit to the square, and its result is `warp`'s."""
+    views = named("+".join(pair), size=28, channels=1)
+    movements = tuple(named(name, size=28, channels=1).policies[0].ops[-1] for name in pair)
+    for policy in views.policies:
+        assert policy.ops[2:] == movements
+    images = photos(5, 1, 28)
+    drawn = views.policies[0].draw(images, Stream(0))
+    torch.testing.assert_close(
+        views.policies[0].apply(images, drawn), warp(images, movements, drawn[2:]), atol=1e-6, rtol=0
+    )
+
+
+def test_three_policies_in_sequence():
+    views = named("elastic+rotate+elastic-colour", size=32, channels=3)
+    assert [type(op).__name__ for op in views.policies[0].ops] == [
+        *("Resize", "CentreCrop", "Elastic", "Rotate", "Elastic", "ColourJitter")
+    ]
+    assert named("elastic", size=28, channels=1) == named("elastic-colour", size=28, channels=1)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("elastic+none", "'elastic' makes views of sides 32, 32, but 'none' of 32;"),
+        ("elastic+pirl", "but 'pirl' of 32, 27;"),
+        ("elastic+rotat", r"no policy 'rotat' \(in 'elastic\+rotat'\); did you mean 'rotate'"),
+        ("elastic+", r"no policy '' \(in 'elastic\+'\)"),
+        ("elastic rotate", "several in sequence are joined by"),
+    ],
+)
+def test_sequences_that_cannot_be_are_one_sentence(name, message):
+    with pytest.raises(RecipeError, match=message):
+        named(name, size=32, channels=3)
+
+
+@pytest.mark.parametrize(("name", "least"), [("resize", 0.97), ("rotate", 0.99), ("translate", 0.97)])
+def test_movements_keep_a_glyph_in_the_picture(name, least):
+    """A square in the middle 20 of 28 pixels, where a digit of MNIST lies, keeps its ink."""
+    images = torch.zeros(200, 1, 28, 28, dtype=torch.uint8)
+    images[:, :, 4:24, 4:24] = 255
+    policy = named(name, size=28, channels=1).policies[0]
+    drawn = policy.draw(images, Stream(0))
+    area = 400 * (drawn[2] ** 2 if name == "resize" else 1.0)
+    assert (policy.apply(images, drawn).sum((1, 2, 3)) / area).min() > least
+
+
+def test_the_hue_of_the_coloured_distortion_is_any_hue():
+    """One red patch, many views: every part of the circle is seen."""
+    images = torch.zeros(1, 3, 28, 28, dtype=torch.uint8)
+    images[:, 0] = 200
+    seen = named("elastic-colour", size=28, channels=3)(images.expand(400, -1, -1, -1), Stream(0))[0][:, :, 14, 14]
+    hue = torch.atan2(3**0.5 * (seen[:, 1] - seen[:, 2]), 2 * seen[:, 0] - seen[:, 1] - seen[:, 2])
+    counts = torch.histc(hue, 8, -math.pi, math.pi)
+    assert counts.min() > 25
+    assert (seen.amax(1) - 200 / 255).abs().max() < 1e-5
 
 
 def test_views_of_nothing_and_of_a_single_image_are_sentences():

@@ -1,6 +1,7 @@
 """What the command line and `import counterpoint` do: sources, recipes, engine, evaluation and report, joined."""
 
 from counterpoint.app.assess import embed, evaluate, show_table, write_report
+from counterpoint.app.associate import answer, associate, show_associations, show_attributes
 from counterpoint.app.compare import compare, show_comparison
 from counterpoint.app.describe import describe
 from counterpoint.app.doctor import Checkup, doctor, show_checkup
@@ -8,11 +9,15 @@ from counterpoint.app.train import train
 
 __all__ = [
     "Checkup",
+    "answer",
+    "associate",
     "compare",
     "describe",
     "doctor",
     "embed",
     "evaluate",
+    "show_associations",
+    "show_attributes",
     "show_checkup",
     "show_comparison",
     "show_table",

@@ -23,7 +23,17 @@ from counterpoint.run import Run
 from counterpoint.serving import load
 from counterpoint.types import Dataset, Embeddings, Facts, Source
 
-__all__ = ["changed", "dataset_of", "embed", "evaluate", "show_table", "write_report", "write_skipped"]
+__all__ = [
+    "changed",
+    "dataset_of",
+    "embed",
+    "evaluate",
+    "fresh",
+    "restored",
+    "show_table",
+    "write_report",
+    "write_skipped",
+]
 
 
 def _opened(run: Run | str | Path) -> Run:
@@ -36,11 +46,25 @@ def dataset_of(stored: Mapping[str, Any]) -> Dataset:
         return cast(Source, part_from_json(stored["source"])).load()
 
 
-def _fresh(recipe: Recipe, facts: Facts, seed: int) -> Model:
+def fresh(recipe: Recipe, facts: Facts, seed: int) -> Model:
     """The model with random weights, those that the seed gives; also where the run started from other ones."""
     recipe = replace(recipe, encoder=encoders.untrained(recipe.encoder))
     with forked(Streams(seed).number("init")):
         return Model(recipe, facts)
+
+
+def restored(run: Run, recipe: Recipe, facts: Facts, seed: int) -> Model:
+    """The model of a run's newest checkpoint.
+
+    Raises:
+        CheckpointError: there is none.
+    """
+    checkpoint = newest(run.checkpoints)
+    if checkpoint is None:
+        raise CheckpointError(f"{str(run.folder)!r} has no checkpoint to evaluate; go on with it by --resume")
+    model = fresh(recipe, facts, seed)
+    restore(checkpoint, model=model, optimizer=None, comm=Comm.alone())
+    return model
 
 
 def write_skipped(run: Run, dataset: Dataset) -> None:
@@ -75,14 +99,9 @@ def evaluate(
     recipe = recipe or cast(Recipe, part_from_json(stored["parts"]))
     dataset = dataset or dataset_of(stored)
     seed, facts = int(stored["seed"]), Facts.stored(stored["facts"])
-    if model is None:
-        checkpoint = newest(run.checkpoints)
-        if checkpoint is None:
-            raise CheckpointError(f"{str(run.folder)!r} has no checkpoint to evaluate; go on with it by --resume")
-        model = _fresh(recipe, facts, seed)
-        restore(checkpoint, model=model, optimizer=None, comm=Comm.alone())
+    model = model or restored(run, recipe, facts, seed)
     tell: Callable[[str], None] = (lambda text: None) if quiet else (lambda text: print(f"  {text}", file=sys.stderr))
-    untrained = _fresh(recipe, facts, seed).to(model.normalise.mean.device)
+    untrained = fresh(recipe, facts, seed).to(model.normalise.mean.device)
     train, test = dataset.train, dataset.test
     if not len(test):
         raise SourceError(f"source {dataset.name!r} has no test images; there is nothing to score on")

@@ -49,7 +49,7 @@ from counterpoint.run import Run
 from counterpoint.serving import load, save_encoder
 from counterpoint.types import Dataset, Encoder, Facts, Source, Split
 
-__all__ = ["train"]
+__all__ = ["train", "with_unlabelled"]
 
 
 def _environment() -> dict[str, Any]:
@@ -334,7 +334,7 @@ def train(
     if evaluate_every is None:
         evaluate_every = int((stored or {}).get("evaluate_every", 0))
     labelled, validation = _divided(dataset, evaluate_every)
-    learned = _with_unlabelled(labelled, dataset)
+    learned = with_unlabelled(labelled, dataset)
     facts = facts_of(dataset, learned)
     if asked.encoder is None and own_encoder is None and made is None and not warm_from:
         asked = replace(asked, encoder=encoders.default(facts.kind, facts.size))
@@ -494,7 +494,7 @@ def _divided(dataset: Dataset, evaluate_every: int) -> tuple[Split, Split | None
     return sources.hold_out(dataset.train, 0.1, dataset.name)
 
 
-def _with_unlabelled(labelled: Split, dataset: Dataset) -> Split:
+def with_unlabelled(labelled: Split, dataset: Dataset) -> Split:
     """The images to learn from: those of the training split, and further ones without labels."""
     if dataset.unlabelled is None:
         return labelled

@@ -74,6 +74,12 @@ class DialType(click.ParamType):  # pyright: ignore[reportMissingTypeArgument]
         self.plain = next((option for option in options if option != "None"), "str")
         names = {"float": "number", "Number": "number", "int": "integer", "str": "text"}
         self.name = names.get(self.plain, "value")
+        words = self.plain.removeprefix("Literal").strip("[]") if self.plain.startswith("Literal[") else ""
+        self.choices: tuple[str, ...] = ast.literal_eval(f"({words},)") if words else ()
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str | None:
+        """The words to choose from, where there are some."""
+        return f"[{'|'.join(self.choices)}]" if self.choices else None
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Raises a usage error that says what was expected."""
@@ -81,6 +87,10 @@ class DialType(click.ParamType):  # pyright: ignore[reportMissingTypeArgument]
             return value
         if self.optional and value.lower() == "none":
             return None
+        if self.choices:
+            if value not in self.choices:
+                self.fail(f"{value!r} is not one of {', '.join(self.choices)}", param, ctx)
+            return value
         kind = {"float": float, "Number": float, "int": int, "str": str}.get(self.plain)
         try:
             if kind is not None:

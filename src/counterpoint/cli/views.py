@@ -14,7 +14,7 @@ FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 
 @click.command(short_help="Draw what the views look like.")
 @click.argument("source")
-@click.option("--policy", help="Name of the views.  [default: what suits the source]")
+@click.option("--policy", help="Name of the views, or several joined by +.  [default: what suits the source]")
 @click.option("--root", type=click.Path(path_type=Path), help="Where the files of the source lie.")
 @click.option("--size", type=click.IntRange(min=4), help="Side of the images, in pixels.")
 @click.option("--download", is_flag=True, help="Fetch a public data set that is missing.")

@@ -1,12 +1,13 @@
 """What a representation knows: pure functions from embeddings to scores, each with its uncertainty.
 
-One question a file: neighbours and probe (can classes be read off?), ranking and pairs (are equals near?), clusters,
-geometry and spectra (is the space used?), maps (for the eye); protocol asks all of them.
+One question a file: neighbours and probe (can classes be read off?), super_class (can any set of them?), ranking and
+pairs (are equals near?), clusters, geometry and spectra (is the space used?), maps (for the eye); protocol asks most.
 """
 
 from counterpoint.evaluation.classification import confusion_matrix, top_k_accuracy
 from counterpoint.evaluation.clusters import cluster_agreement
 from counterpoint.evaluation.geometry import alignment, class_alignment, uniformity
+from counterpoint.evaluation.linear_heads import Converged, Passes
 from counterpoint.evaluation.maps import embedding_map
 from counterpoint.evaluation.neighbours import knn_accuracy, knn_predict
 from counterpoint.evaluation.pairs import overlap, verification
@@ -16,28 +17,44 @@ from counterpoint.evaluation.ranking import retrieval
 from counterpoint.evaluation.resampling import Measure, bootstrap
 from counterpoint.evaluation.result import Evaluation
 from counterpoint.evaluation.spectra import alpha_req, effective_rank, rank_me, spectrum
+from counterpoint.evaluation.super_class import (
+    SuperClassErrors,
+    dichotomies,
+    every_subset,
+    multi_class_error,
+    random_subsets,
+    super_class_errors,
+)
 
 __all__ = [
     "Budget",
+    "Converged",
     "Evaluation",
     "Measure",
+    "Passes",
+    "SuperClassErrors",
     "alignment",
     "alpha_req",
     "bootstrap",
     "class_alignment",
     "cluster_agreement",
     "confusion_matrix",
+    "dichotomies",
     "effective_rank",
     "embedding_map",
     "evaluate",
+    "every_subset",
     "few_label",
     "knn_accuracy",
     "knn_predict",
     "linear_probe",
+    "multi_class_error",
     "overlap",
+    "random_subsets",
     "rank_me",
     "retrieval",
     "spectrum",
+    "super_class_errors",
     "top_k_accuracy",
     "uniformity",
     "usual_neighbours",

@@ -13,7 +13,7 @@ from counterpoint.evaluation.arrays import Features, Labels, labelled
 from counterpoint.evaluation.resampling import of_draws
 from counterpoint.random import Stream, Streams
 
-__all__ = ["FewLabel", "Probe", "few_label", "fit_logistic", "linear_probe"]
+__all__ = ["FewLabel", "Probe", "few_label", "fit_logistic", "linear_probe", "standardisation"]
 
 DECADES = tuple(10.0**power for power in range(-6, 6))
 PATIENCE = 3  # decades of C without a better validation accuracy, after which the path ends
@@ -66,7 +66,7 @@ class FewLabel:
     high: float
 
 
-def _standardisation(rows: Tensor) -> tuple[Tensor, Tensor]:
+def standardisation(rows: Float[Tensor, "row width"]) -> tuple[Float[Tensor, " width"], Float[Tensor, " width"]]:
     """Mean and standard deviation of each column; a column that does not vary is only centred."""
     mean, std = rows.mean(0), rows.std(0, correction=0)
     still = std <= 8 * torch.finfo(rows.dtype).eps * mean.abs() + torch.finfo(rows.dtype).tiny
@@ -271,7 +271,7 @@ def linear_probe(
     See also: `fit_logistic`, the solver.
     """
     x, y, seen, truth, classes = _pair(train, test, train_labels, test_labels)
-    mean, scale = _standardisation(x)
+    mean, scale = standardisation(x)
     x = (x - mean).div_(scale)
     start = None
     if c is None:
@@ -317,7 +317,7 @@ def few_label(
     """
     x, y, seen, truth, classes = _pair(train, test, train_labels, test_labels)
     present, sizes = y.unique(return_counts=True)
-    mean, scale = _standardisation(x)
+    mean, scale = standardisation(x)
     seen = (seen - mean).div_(scale)
     strength = 10 / x.shape[1] if c is None else c
     settings: list[tuple[str, int]] = [(f"{k} per class", k) for k in per_class if 1 <= k <= int(sizes.min())]

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from counterpoint.errors import RecipeError, ShapeError
-from counterpoint.types import Columns, Match
+from counterpoint.types import Columns, Match, Number
 
 # Below every logit, yet a number: its exponential beside any other is exactly 0, and 0 times it is 0.
 FLOOR = -1e30
@@ -21,7 +21,7 @@ class Group:
     rows: int
 
 
-def check(match: Match, temperature: float) -> None:
+def check(match: Match, temperature: float = 1.0) -> None:
     """Refuse what cannot be compared."""
     if not temperature > 0:
         raise RecipeError(
@@ -41,6 +41,15 @@ def check(match: Match, temperature: float) -> None:
                 f"group {i} of the columns is {list(group.rows.shape)}; with {anchors} anchors it must be "
                 f"[candidate, dim], or [{anchors}, candidate, dim] where candidates are private to an anchor"
             )
+
+
+def settled(temperature: Number) -> float:
+    """A temperature that no longer moves."""
+    if not isinstance(temperature, (int, float)):
+        raise RecipeError(
+            f"the temperature is still the schedule {temperature!r}; resolve it first, with its value at a clock"
+        )
+    return float(temperature)
 
 
 def prepare(match: Match) -> tuple[list[Tensor], list[Group]]:

@@ -21,7 +21,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from counterpoint.errors import RecipeError
-from counterpoint.objectives._prepared import FLOOR, check, full_precision, prepare
+from counterpoint.objectives._prepared import FLOOR, check, full_precision, prepare, settled
 from counterpoint.objectives.levels import levelled
 from counterpoint.objectives.tiles import tiled
 from counterpoint.types import Loss, Match, Number
@@ -126,15 +126,11 @@ class Contrast:
         """The weighted mean; with several matches, the terms are the mean of each."""
         if not matches:
             raise RecipeError("there is nothing to contrast: an objective needs at least one match")
-        temperature = self.temperature
-        if not isinstance(temperature, (int, float)):
-            raise RecipeError(
-                f"the temperature is still the schedule {temperature!r}; resolve it first, with its value at a clock"
-            )
+        temperature = settled(self.temperature)
         costs: list[Tensor] = []
         counts: list[Tensor] = []
         for match in matches:
-            cost, mass = _by_anchor(match, float(temperature), self.denominator, None)
+            cost, mass = _by_anchor(match, temperature, self.denominator, None)
             costs.append(cost.sum())
             counts.append((mass > 0).sum())
         cost, count = torch.stack(costs), torch.stack(counts)

@@ -1,13 +1,10 @@
 """NT-Xent: each view finds its twin among all other views of the batch."""
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from counterpoint.errors import ShapeError
-from counterpoint.objectives._plain import require_rows
+from counterpoint.objectives._plain import twins
 from counterpoint.objectives.contrast import contrast
-from counterpoint.relations import Keyed
 from counterpoint.sphere import Cosine
 from counterpoint.types import Columns, Match
 
@@ -31,16 +28,10 @@ def nt_xent(z: Float[Tensor, "row dim"], *, temperature: float) -> Float[Tensor,
     Example:
         Two identical views of two orthogonal images: log(1 + 2/e).
 
+        >>> import torch
         >>> z = torch.eye(2).repeat(2, 1)
         >>> round(nt_xent(z, temperature=1.0).item(), 6)
         0.551445
     """
-    require_rows("nt_xent", "z", z)
-    if len(z) % 2:
-        raise ShapeError(
-            f"nt_xent got {len(z)} rows, but it needs two views of each image: rows i and i + n; "
-            "stack them with torch.cat([view1, view2])"
-        )
-    row = torch.arange(len(z), device=z.device)
-    image = row % max(1, len(z) // 2)
-    return contrast(Match(z, (Columns(z, Keyed(image, image, row, row), Cosine()),)), temperature=temperature)
+    match = Match(z, (Columns(z, twins("nt_xent", z), Cosine()),))
+    return contrast(match, temperature=temperature)

@@ -17,7 +17,7 @@
       },
     };
   };
-  for (const svg of document.querySelectorAll("svg.chart")) {
+  for (const svg of document.querySelectorAll("svg.chart[data-box]")) {
     const [left, top, right, bottom] = svg.dataset.box.split(",").map(Number);
     const x = axis(svg.dataset.x, left, right);
     const y = axis(svg.dataset.y, bottom, top);

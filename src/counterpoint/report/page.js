@@ -1,4 +1,4 @@
-// The page of one run: its matrix, its command, its map.
+// The page of one run: its matrix, its map.
 (() => {
   // ---------------------------------------------------------------- the confusion matrix, read aloud
 
@@ -61,21 +61,6 @@
     new ResizeObserver(paint).observe(heat.parentNode);
     paint();
   }
-
-  // ---------------------------------------------------------------- the command
-
-  const copy = document.getElementById("copy");
-  copy?.addEventListener("click", async () => {
-    const code = document.getElementById("command");
-    getSelection().selectAllChildren(code);
-    try {
-      await navigator.clipboard.writeText(code.textContent);
-    } catch {
-      document.execCommand("copy");
-    }
-    copy.textContent = "copied";
-    setTimeout(() => (copy.textContent = "copy"), 1500);
-  });
 
   const map = document.querySelector(".map");
   if (map && held.map) openMap(map, held, document.querySelector(".controls"));

@@ -32,7 +32,7 @@ VIEW_ROWS, VIEW_COLUMNS = 8, 9
 CUT_OFF = "cut off: the file ends before the image does"
 ENDS = re.compile(r"truncat|broken data|unexpected end|premature|cut off|end of file|\beof\b|not enough", re.IGNORECASE)
 SKIPPED = 500  # names listed in full
-SCRIPTS = ("common.js", "charts.js", "map.js", "page.js")
+SCRIPTS = ("common.js", "charts.js", "copy.js", "map.js", "page.js")
 
 
 def write(

@@ -1,5 +1,6 @@
 """Where images come from: each source is a frozen dataclass whose `load` answers with a `Dataset`."""
 
+from counterpoint.sources.arrays import Arrays
 from counterpoint.sources.catalogue import lookup, names
 from counterpoint.sources.cifar import Cifar
 from counterpoint.sources.digits import Digits
@@ -13,6 +14,7 @@ from counterpoint.sources.stl10 import Stl10
 from counterpoint.sources.storage import Storage, bytes_of, storing, told
 
 __all__ = [
+    "Arrays",
     "Cifar",
     "Digits",
     "Folder",

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from counterpoint.errors import SourceError, nearest
+from counterpoint.sources.arrays import Arrays
 from counterpoint.sources.cifar import Cifar
 from counterpoint.sources.digits import Digits
 from counterpoint.sources.folder import Folder
@@ -27,9 +28,10 @@ _KINDS: dict[str, tuple[Any, str]] = {
     "cifar100": (Cifar, "60,000 photos of 32 x 32, 100 classes in 20 super-classes"),
     "stl10": (Stl10, "13,000 labelled and 100,000 unlabelled photos of 96 x 96, 10 classes"),
     "parquet": (Parquet, "an image column in Parquet files: --root FILE or FOLDER"),
+    "arrays": (Arrays, "images in a NumPy file, .npz or .npy: --root FILE"),
     "folder": (Folder, "any folder of images, with or without labels: --root FOLDER"),
 }
-_PATHS = ("folder", "parquet", "idx")
+_PATHS = ("folder", "parquet", "idx", "arrays")
 
 
 def names() -> dict[str, str]:
@@ -42,7 +44,12 @@ def _of_path(path: Path) -> str:
     if path.is_file():
         if path.suffix.lower() == ".parquet":
             return "parquet"
-        raise SourceError(f"{path} is a file, but no Parquet file; give a folder of images, or a .parquet file")
+        if path.suffix.lower() in (".npz", ".npy"):
+            return "arrays"
+        raise SourceError(
+            f"{path} is a file, but no Parquet file and no NumPy file; give a folder of images, or a .parquet, .npz or "
+            ".npy file"
+        )
     if looks_like_idx(path):
         return "idx"
     return "parquet" if holds_parquet(path) else "folder"
@@ -62,8 +69,8 @@ def lookup(
     """A source by its name, or by the path of what it should read.
 
     `digits`, `mnist`, `emnist:letters`, `folder` with a root, `folder:PATH`, or the path of a folder of images, of IDX
-    or of Parquet files, or of one Parquet file. Nothing is read before `load`. A root is kept as an absolute path, so
-    that a stored recipe can be run from anywhere.
+    or of Parquet files, or of one Parquet or NumPy file. Nothing is read before `load`. A root is kept as an absolute
+    path, so that a stored recipe can be run from anywhere.
 
     Args:
         name: of the source, or a path.

@@ -187,6 +187,8 @@ class Claim:
         measured: how it is measured here.
         rule: in words.
         decide: the rule.
+        percent: what is measured is a share, or a difference of shares, and is shown in per cent; None: where the
+            published figure is.
     """
 
     key: str
@@ -197,6 +199,7 @@ class Claim:
     measured: str
     rule: str
     decide: Callable[[Results], Decision]
+    percent: bool | None = None
 
 
 @dataclass(frozen=True, eq=False)

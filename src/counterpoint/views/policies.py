@@ -3,9 +3,12 @@
 A definition holds for one size of the result; kernels and local crops follow the size by the source's own rule. On one
 channel the operations that only change colour are left out. No policy normalises: the model does. Crops are
 anti-aliased, bilinear where the source uses bilinear or says nothing, bicubic where it says so.
+
+A `+` puts policies in sequence: `elastic+rotate` distorts each view, then turns it.
 """
 
 from collections.abc import Callable
+from functools import reduce
 from typing import NamedTuple
 
 from counterpoint.errors import RecipeError, nearest
@@ -160,6 +163,23 @@ def _elastic(make: _Make) -> Views:
     return Views.twice(Chain((*make.whole(), _field(make))))
 
 
+def _elastic_colour(make: _Make) -> Views:
+    hue = [] if make.channels == 1 else [ColourJitter(hue=0.5)]
+    return Views.twice(Chain((*make.whole(), _field(make), *hue)))
+
+
+def _rotate(make: _Make) -> Views:
+    return Views.twice(Chain((*make.whole(), Rotate((-25.0, 25.0)))))
+
+
+def _resize(make: _Make) -> Views:
+    return Views.twice(Chain((*make.whole(), Scale((0.75, 1.25)))))
+
+
+def _translate(make: _Make) -> Views:
+    return Views.twice(Chain((*make.whole(), Translate(0.15))))
+
+
 def _glyphs(make: _Make) -> Views:
     """Scale and translation stand for a crop: a crop that cuts strokes off makes one digit look like another."""
     move = (Scale((0.8, 1.2)), Rotate((-15.0, 15.0)), Translate(0.1), _field(make))
@@ -215,6 +235,10 @@ _POLICIES: dict[str, tuple[Callable[[_Make], Views], str]] = {
         _elastic,
         "elastic distortion only, sigma 4 and alpha 34 at 28 px, in proportion elsewhere. Simard et al. 2003; Nissani",
     ),
+    "elastic-colour": (
+        _elastic_colour,
+        "elastic, then a hue from the whole circle; on one channel the same as elastic. Counterpoint's own",
+    ),
     "glyphs": (
         _glyphs,
         "scale, rotation, shift and elastic field in one grid, light and contrast; no flip, no hue. Counterpoint's own",
@@ -246,6 +270,14 @@ _POLICIES: dict[str, tuple[Callable[[_Make], Views], str]] = {
         _pirl,
         "view 1 crop; view 2 a jigsaw of 3 x 3 patches, each grey 0.2. Misra & van der Maaten 2020",
     ),
+    "resize": (
+        _resize,
+        "scale by 0.75-1.25 about the centre, only. Nissani; the range is ours, the paper gives none",
+    ),
+    "rotate": (
+        _rotate,
+        "rotation by +-25 degrees only. Nissani; the range is ours, the paper gives none",
+    ),
     "simclr": (
         _simclr,
         "bicubic crop 0.08-1, flip, jitter (0.8, 0.8, 0.8, 0.2), grey, blur of size/10. Chen et al. 2020, appendix A",
@@ -270,32 +302,70 @@ _POLICIES: dict[str, tuple[Callable[[_Make], Views], str]] = {
         _three_augment,
         "crop, flip, exactly one of grey, solarize, blur, light jitter. Touvron et al. 2022 (DeiT III); not verified",
     ),
+    "translate": (
+        _translate,
+        "shift by up to 0.15 of the side on each axis, only. Nissani; the range is ours, the paper gives none",
+    ),
     "weak-cifar": (_weak_cifar, "symmetric-cifar with jitter (0.4, 0.4, 0.4, 0.1). CIFAR recipe of MoCo v2+"),
 }
 
 
 def named(name: str, *, size: int, channels: int) -> Views:
-    """The views of a policy.
+    """The views of a policy, or of several in sequence.
 
     Args:
-        name: one of `names()`.
+        name: one of `names()`, or some of them joined by `+`: the first is applied first, view by view, and neighbours
+            that only move things share one resampling.
         size: side of a (global) view, in pixels.
         channels: of the images, 1 or 3.
 
     Raises:
-        RecipeError: there is no policy of this name.
+        RecipeError: there is no policy of this name, or the policies of a sequence differ in their views.
 
     Example:
         >>> len(named("swav-multicrop", size=32, channels=3))
         8
+        >>> [type(op).__name__ for op in named("elastic+rotate", size=28, channels=1).policies[0].ops]
+        ['Resize', 'CentreCrop', 'Elastic', 'Rotate']
     """
-    if name not in _POLICIES:
-        raise RecipeError(f"there is no policy {name!r}; {nearest(name, _POLICIES)}")
+    parts = name.split("+")
+    for part in parts:
+        if part not in _POLICIES:
+            where = f" (in {name!r})" if len(parts) > 1 else "; several in sequence are joined by '+'"
+            raise RecipeError(f"there is no policy {part!r}{where}; {nearest(part, _POLICIES)}")
     if size < 1 or channels < 1:
         raise RecipeError(
             f"a policy needs a size and channels of at least 1, but got size {size} and channels {channels}"
         )
-    return _POLICIES[name][0](_Make(size, channels))
+    make = _Make(size, channels)
+    policies = [_POLICIES[part][0](make) for part in parts]
+    for part, views in zip(parts, policies, strict=True):
+        ours, first = views.size(size, size), policies[0].size(size, size)
+        if ours != first:
+            raise RecipeError(
+                f"{name!r} is not possible: {parts[0]!r} makes views of sides {_sides(first)}, but {part!r} of "
+                f"{_sides(ours)}; put policies in sequence that make equally many views of equal sizes"
+            )
+    return reduce(lambda one, other: _in_sequence(one, other, make), policies)
+
+
+def _sides(sizes: tuple[tuple[int, int], ...]) -> str:
+    return ", ".join(str(side) for side, _ in sizes)
+
+
+def _in_sequence(one: Views, other: Views, make: _Make) -> Views:
+    """Each view of one, then that view of the other, which need not fit again what fits the square already."""
+
+    def ops(policy: Policy) -> tuple[Policy, ...]:
+        return policy.ops if isinstance(policy, Chain) else (policy,)
+
+    whole = tuple(make.whole())
+    chains: list[Chain] = []
+    for before, after in zip(one.policies, other.policies, strict=True):
+        fits = before.after(make.size, make.size) == (make.size, make.size)
+        rest = ops(after)
+        chains.append(Chain((*ops(before), *(rest[len(whole) :] if fits and rest[: len(whole)] == whole else rest))))
+    return Views(tuple(chains))
 
 
 def names() -> dict[str, str]:

@@ -10,6 +10,8 @@ Settings = dict[str, Any]
 
 RATES = {"SGD": 0.05, "LARS": 1.0}  # a learning rate that suits, for others 1e-3
 NARROW = 16  # a layer that is no wider can't carry more directions than this
+REPELLING = ("Contrast", "CosineEmbedding", "Debiased", "Margin", "Triplet")
+COMPARED = ("InBatch", "Queue", "Centres", "Drawn", "ByView")
 CONTRAST = "counterpoint.objectives:Contrast(temperature=0.2)"
 IN_BATCH = "counterpoint.negatives:InBatch"
 
@@ -193,7 +195,7 @@ def _at_ceiling(recipe: Mapping[str, Any], health: Mapping[str, float]) -> tuple
     centres = _own(recipe, "negatives", "Centres")
     if not _own(recipe, "pairing", "SameSample") and not (centres and _own(recipe, "pairing", "SameClass")):
         settings["pairing"] = f"counterpoint.pairing:{'SameClass' if centres else 'SameSample'}"
-    if not _own(recipe, "negatives", "InBatch", "Queue", "Centres"):
+    if not _own(recipe, "negatives", *COMPARED):
         settings["negatives"] = IN_BATCH
     if settings:
         return "Check that what is paired belongs together; pairs that surely do are tried by these settings.", settings
@@ -213,9 +215,13 @@ def _at_ceiling(recipe: Mapping[str, Any], health: Mapping[str, float]) -> tuple
 
 def _collapsed(recipe: Mapping[str, Any], health: Mapping[str, float]) -> tuple[str, Settings]:
     settings: Settings = {}
-    if not _own(recipe, "objective", "Contrast"):
+    if _at(recipe, "objective.mining") == "hard":
+        return "The hardest negatives of a batch draw all rows to one point: take semi-hard ones.", (
+            _knob(recipe, "mining", "objective.mining", "semi-hard")
+        )
+    if not _own(recipe, "objective", *REPELLING):
         settings["objective"] = CONTRAST
-    if "negative" not in health or not _own(recipe, "negatives", "InBatch", "Queue", "Centres"):
+    if "negative" not in health or not _own(recipe, "negatives", *COMPARED):
         settings["negatives"] = IN_BATCH
     if settings:
         return (

@@ -1,0 +1,159 @@
+"""What studies decided, kept beside each, and all of it as one table."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from counterpoint.errors import RunError
+from counterpoint.files import write_json, write_text
+from counterpoint.studies.study import Claim, Decision, Results, Study
+
+__all__ = ["collect", "decide", "in_percent", "markdown", "measured", "record", "write_claims"]
+
+_WEIGHT = {"full": 0, "small": 1, "smoke": 2}
+_SCALES = {
+    "full": "the epochs and the data that were published",
+    "small": "shortened for a laptop: a verdict is a hint",
+    "smoke": "seconds of training, which shows that the rules can be computed and nothing about the claims",
+}
+
+
+def decide(study: Study, results: Results) -> dict[str, Decision]:
+    """Every claim by its key; one whose rule cannot be computed from what is there is undecided, and says why."""
+    found: dict[str, Decision] = {}
+    for claim in study.claims:
+        try:
+            found[claim.key] = claim.decide(results)
+        except Exception as error:
+            said = f"its rule could not be computed from the cells that are there: {type(error).__name__}: {error}"
+            found[claim.key] = Decision("undecided", said=said)
+    return found
+
+
+def record(
+    folder: Path, study: Study, decisions: Mapping[str, Decision], *, scale: str, data: str, seeds: int, command: str
+) -> Path:
+    """Keep what was decided as claims.json.
+
+    Args:
+        folder: of the study.
+        study: that was run.
+        decisions: by the key of their claim.
+        scale: `smoke`, `small` or `full`; empty for a study that has none.
+        data: in words.
+        seeds: that were asked for.
+        command: what to type to have it again.
+    """
+    words = ("key", "statement", "where", "published", "origin", "measured", "rule")
+    claims = [
+        {
+            **{word: getattr(claim, word) for word in words},
+            "percent": in_percent(claim, decisions[claim.key]),
+            "decision": asdict(decisions[claim.key]),
+        }
+        for claim in study.claims
+    ]
+    about = {"study": study.name, "title": study.title, "source": study.source}
+    path = folder / "claims.json"
+    write_json(path, {**about, "scale": scale, "data": data, "seeds": seeds, "command": command, "claims": claims})
+    return path
+
+
+def collect(studies: Path) -> list[dict[str, Any]]:
+    """The claims.json of all studies below a folder, ordered by study, then full scale first, then data.
+
+    Raises:
+        RunError: there is none, or one cannot be read.
+    """
+    found: list[dict[str, Any]] = []
+    for path in sorted(studies.glob("**/claims.json")):
+        try:
+            kept = json.loads(path.read_text(encoding="utf-8"))
+            found += [kept] if kept["claims"] else []
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise RunError(f"{str(path)!r} cannot be read as claims ({error}); run its study again") from error
+    if not found:
+        raise RunError(f"no study below {str(studies)!r} has decided claims; run one: counterpoint study --list")
+    return sorted(found, key=lambda kept: (kept["study"], _WEIGHT.get(kept["scale"], 0), kept["data"]))
+
+
+def in_percent(claim: Claim, decision: Decision) -> bool:
+    """Whether what was measured is shown in per cent: as the claim says, or else as its published figure is."""
+    if claim.percent is not None:
+        return claim.percent
+    known = [abs(v) for v in (decision.value, decision.low, decision.high) if v is not None]
+    return "%" in claim.published and all(v <= 1 for v in known)
+
+
+def measured(decision: Mapping[str, Any], *, percent: bool = False) -> str:
+    """The value with its spread and interval, for a table: `0.51 ± 0.05 [0.4, 0.6]`.
+
+    Args:
+        decision: as it is stored.
+        percent: a share is shown in per cent.
+    """
+
+    def number(value: float) -> str:
+        return f"{100 * value:.1f} %" if percent else f"{value:.4g}"
+
+    if decision["value"] is None:
+        return "–"
+    told = number(decision["value"])
+    if decision["spread"] is not None:
+        told += f" ± {number(decision['spread'])}"
+    if decision["low"] is not None and decision["high"] is not None:
+        told += f" [{number(decision['low'])}, {number(decision['high'])}]"
+    return told
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def markdown(kept: Sequence[Mapping[str, Any]]) -> str:
+    """All claims as one Markdown page, a table for each run of a study."""
+    every = [claim["decision"]["verdict"] for one in kept for claim in one["claims"]]
+    counts = ", ".join(f"{every.count(v)} {v}" for v in ("held", "not held", "undecided"))
+    lines = [
+        "# Claims",
+        "",
+        "Checkable sentences of papers, and what became of them here. Made by `counterpoint claims` from the studies'",
+        "`claims.json`; each rule stands in the study's code, written before the run that decided it. Measured values",
+        "are means over seeds ± standard deviation [Student's 95 % interval of the mean].",
+        "",
+        f"{len(every)} claims: {counts}.",
+    ]
+    scales = dict.fromkeys(one["scale"] for one in kept if one["scale"])
+    if set(scales) - {"full"}:
+        lines += ["", "Scales: " + "; ".join(f"`{scale}`: {_SCALES.get(scale, 'its own')}" for scale in scales) + "."]
+    for one in kept:
+        seeds = f"{one['seeds']} {'seed' if one['seeds'] == 1 else 'seeds'}"
+        scale = f", scale `{one['scale']}`" if one["scale"] else ""
+        lines += ["", f"## {one['title']}: {one['data']}{scale}, {seeds}", "", f"`{one['command']}`"]
+        if one["source"]:
+            lines += ["", f"Source: {one['source']}"]
+        lines += ["", "| Claim | Where | Published | Measured | Rule | Verdict |", "|---|---|---|---|---|---|"]
+        for claim in one["claims"]:
+            decision = claim["decision"]
+            published = f"{claim['published']} ({claim['origin']})" if claim["published"] else "–"
+            found = f"{measured(decision, percent=claim['percent'])}: {claim['measured'].rstrip('.')}"
+            if decision["effect"]:
+                found += f"; {decision['effect']}"
+            verdict = f"**{decision['verdict']}**" + (f": {decision['said']}" if decision["said"] else "")
+            row = (claim["statement"], claim["where"], published, found, claim["rule"], verdict)
+            lines.append(f"| {' | '.join(map(_cell, row))} |")
+    return "\n".join(lines) + "\n"
+
+
+def write_claims(studies: Path, out: Path) -> Path:
+    """Collect all claims below a folder into one Markdown file.
+
+    Raises:
+        RunError: there are none.
+    """
+    text = markdown(collect(studies))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_text(out, text)
+    return out

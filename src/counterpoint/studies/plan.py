@@ -1,0 +1,331 @@
+"""Before a study starts: what cannot work, said at once for all cells, and what the others will cost."""
+
+import json
+import time
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+
+from counterpoint import sources
+from counterpoint.app.asked import Asked
+from counterpoint.app.assess import fresh
+from counterpoint.app.cost import decide_numerics
+from counterpoint.app.train import with_unlabelled
+from counterpoint.distributed import Comm
+from counterpoint.engine import Numerics, batches, duration, launch, steps_per_epoch, train_step
+from counterpoint.errors import CounterpointError, RecipeError
+from counterpoint.random import Streams
+from counterpoint.recipe import Recipe
+from counterpoint.run import Run
+from counterpoint.studies.cells import (
+    Shelf,
+    asked_for,
+    composed,
+    digest,
+    finished,
+    folder_of,
+    layout_of,
+    same_data,
+    seconds_of,
+)
+from counterpoint.studies.study import Cell, Evaluator
+from counterpoint.studies.work import answer_of, lacking
+from counterpoint.types import Clock, Context, Facts
+
+__all__ = ["Built", "Cost", "check", "cost", "different", "kind_of", "named"]
+
+_MEASURING = 2.0  # seconds of steps for each kind of cell
+_ALL_MEASURING = 90.0  # seconds for all kinds; the rest is estimated by the mean of those measured
+
+
+def different(cells: Iterable[Cell]) -> tuple[Cell, ...]:
+    """Cells that ask for different runs, in order; the first of those that ask for the same."""
+    kept: dict[str, Cell] = {}
+    for cell in cells:
+        kept.setdefault(digest(asked_for(cell)), cell)
+    return tuple(kept.values())
+
+
+def named(cell: Cell) -> str:
+    """A cell as a person knows it: `method contrastive, policy elastic, seed 0`."""
+    return ", ".join([*(f"{axis} {value}" for axis, value in cell.place.items()), f"seed {cell.seed}"])
+
+
+def _seedless(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _seedless(v) for k, v in cast(dict[str, Any], value).items() if k != "seed"}
+    return value
+
+
+def kind_of(cell: Cell) -> str:
+    """The same digest for cells that differ in their seed only.
+
+    Raises:
+        RecipeError: an unknown recipe.
+    """
+    return digest(_seedless(asked_for(cell)))
+
+
+# ---------------------------------------------------------------- what cannot work
+
+
+@dataclass(frozen=True, eq=False)
+class Built:
+    """What a cell is made of, on its real data."""
+
+    recipe: Recipe
+    facts: Facts
+
+
+def _build(cell: Cell, shelf: Shelf) -> Built:
+    """The composition, built and tried on a first batch."""
+    dataset, facts = shelf.load(cell.source), shelf.facts(cell.source)
+    recipe = composed(cell, facts)
+    learned = with_unlabelled(dataset.train, dataset)
+    if recipe.pairing.needs_labels and learned.labels is None:
+        raise RecipeError(f"{cell.recipe} needs labels, but source {dataset.name!r} has none")
+    per_epoch = steps_per_epoch(recipe, len(learned))
+    facts = replace(facts, steps_per_epoch=per_epoch, total_steps=per_epoch * recipe.epochs)
+    model = fresh(recipe, facts, cell.seed).eval()
+    try:
+        with torch.no_grad():
+            for view in recipe.views(learned.images[:4], Streams(cell.seed).at("views", 0)):
+                model.represent(view)
+    except (RuntimeError, ValueError) as error:
+        raise RecipeError(
+            f"encoder {cell.encoder!r} does not fit images of {facts.channels} x {facts.size} x {facts.size}: "
+            f"{' '.join(str(error).split())[:160]}"
+        ) from error
+    clock, streams = Clock(0, facts.total_steps, per_epoch), Streams(cell.seed)
+    batch = next(iter(batches(learned, recipe, streams, clock, torch.device("cpu"))))
+    context = Context(clock, Comm.alone(), streams)
+    train_step(recipe, model.train(), recipe.optim.build(model), batch, context, Numerics())
+    return Built(recipe, model.facts)
+
+
+def _check_data(cell: Cell, folder: Path, shelf: Shelf) -> None:
+    """What is there to be evaluated was trained on the data that is here."""
+    then = Facts.stored(Run(folder).recipe()["facts"])
+    if why := same_data(shelf.facts(cell.source), then):
+        raise RecipeError(f"{str(folder)!r} was trained on other data ({why}); use another folder with --cells")
+
+
+def check(cells: Sequence[Cell], evaluators: Sequence[Evaluator], shelf: Shelf, store: Path) -> dict[str, Built]:
+    """Compose every cell on its real data and take a first step, before hours are spent on some of them.
+
+    Of cells that are trained only the data is held against what they were trained on; of those that have all their
+    answers nothing is asked, not even that their data is at hand.
+
+    Args:
+        cells: all that will be run.
+        evaluators: to ask of them.
+        shelf: of data sets.
+        store: of cells.
+
+    Returns:
+        What each kind of cell that is to be trained is made of, by `kind_of`.
+
+    Raises:
+        CounterpointError: what cannot work, of all cells, in one sentence.
+    """
+    made: dict[str, Built] = {}
+    failed: dict[str, CounterpointError] = {}
+    wrong: dict[str, list[Cell]] = {}
+    for cell in cells:
+        kind = ""
+        try:
+            kind = kind_of(cell)
+            if kind in failed:
+                raise failed[kind]
+            folder = folder_of(cell, store)
+            if finished(folder):
+                if lacking(folder, cell, evaluators):
+                    _check_data(cell, folder, shelf)
+            elif kind not in made:
+                made[kind] = _build(cell, shelf)
+        except CounterpointError as error:
+            failed.setdefault(kind, error)
+            wrong.setdefault(str(error), []).append(cell)
+    if not wrong:
+        return made
+    told: list[str] = []
+    for why, held in list(wrong.items())[:5]:
+        others = f" and {len(held) - 1} more" if len(held) > 1 else ""
+        told.append(f"{why} ({named(held[0])}{others})")
+    more = f"; and {len(wrong) - 5} more reasons" if len(wrong) > 5 else ""
+    count = sum(map(len, wrong.values()))
+    raise type(next(iter(failed.values())))(
+        f"{count} of {len(cells)} cells cannot work, so nothing was started: {'; '.join(told)}{more}"
+    )
+
+
+# ---------------------------------------------------------------- what it costs
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What is to do, and what it takes.
+
+    Args:
+        cells: different runs.
+        finished: trained already.
+        complete: trained, and every evaluator has answered.
+        training: seconds for each cell that is to be trained, by its folder's name.
+        evaluating: seconds for each cell that lacks answers, of those evaluators whose time is known.
+        unknown: evaluators whose time is not known yet.
+        jobs: cells at a time.
+        threads: of each.
+        memory: bytes of this process at its largest, after it loaded the data and tried steps of each kind; 0 unknown.
+    """
+
+    cells: int
+    finished: int
+    complete: int
+    training: Mapping[str, float]
+    evaluating: Mapping[str, float]
+    unknown: tuple[str, ...]
+    jobs: int
+    threads: int
+    memory: int
+
+    @property
+    def seconds(self) -> float:
+        """Until all is done, as far as it is known."""
+        return (sum(self.training.values()) + sum(self.evaluating.values())) / self.jobs
+
+    def told(self) -> str:
+        """Lines for a person."""
+        begun = f"{self.finished} trained already" if self.finished else "none trained yet"
+        lines = [f"  cells    {self.cells} runs: {begun}, {self.complete} complete"]
+        if not self.training and not self.evaluating:
+            return lines[0]
+        how = f"{self.jobs} at a time, {self.threads} {'thread' if self.threads == 1 else 'threads'} each"
+        training = f"{len(self.training)} to train, about {duration(sum(self.training.values()) / self.jobs)}"
+        asking = f"{len(self.evaluating)} to evaluate"
+        known = sum(self.evaluating.values()) / self.jobs
+        if self.unknown:
+            asking += f", {f'about {duration(known)} and ' if known else ''}a time not known yet: "
+            asking += ", ".join(self.unknown)
+        else:
+            asking += f", about {duration(known)}"
+        lines.append(f"  time     {training} ({how}); {asking}")
+        if self.memory:
+            each = f" for each of {self.jobs}" if self.jobs > 1 else ""
+            lines.append(f"  memory   about {sources.told(self.memory)}{each}, evaluation not counted")
+        return "\n".join(lines)
+
+
+def _peak() -> int:
+    """Bytes of this process at its largest; 0 where the system does not say."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
+    import sys
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+@contextmanager
+def _threads(count: int) -> Generator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _measured(cell: Cell, built: Built, shelf: Shelf) -> float:
+    """Seconds of a training step, of the first few but one."""
+    dataset, recipe, facts = shelf.load(cell.source), built.recipe, built.facts
+    learned = with_unlabelled(dataset.train, dataset)
+    machine = launch()
+    model = fresh(recipe, facts, cell.seed).to(machine.device)
+    asked = Asked(cell.recipe, cell.source, cell.encoder, {}, {}, cell.seed, None)
+    numerics, _ = decide_numerics(recipe, model, learned, asked, machine, cell.precision, layout_of(cell))
+    numerics.arrange(model)
+    optimizer = recipe.optim.build(model)
+    streams, times = Streams(cell.seed, machine.device), list[float]()
+    clock = Clock(0, facts.total_steps, facts.steps_per_epoch)
+    model.train()
+    mark = began = time.perf_counter()
+    for batch in batches(learned, recipe, streams, clock, machine.device):
+        train_step(recipe, model, optimizer, batch, Context(clock, Comm.alone(), streams), numerics)
+        if machine.device.type == "cuda":
+            torch.cuda.synchronize()
+        times.append(time.perf_counter() - mark)
+        mark = time.perf_counter()
+        if mark - began > _MEASURING or len(times) == 20:
+            break
+    later = times[1:] or times
+    return sum(later) / len(later)
+
+
+def _asking(cells: Sequence[Cell], evaluators: Sequence[Evaluator], store: Path) -> dict[str, float]:
+    """Mean seconds of each evaluator, of the answers that are there."""
+    spent: dict[str, list[float]] = {}
+    for cell in cells:
+        for evaluator in evaluators:
+            path = answer_of(folder_of(cell, store), evaluator)
+            if evaluator.wanted(cell) and path.is_file():
+                spent.setdefault(evaluator.name, []).append(json.loads(path.read_text("utf-8"))["seconds"])
+    return {name: sum(times) / len(times) for name, times in spent.items()}
+
+
+def cost(
+    cells: Sequence[Cell],
+    evaluators: Sequence[Evaluator],
+    made: Mapping[str, Built],
+    shelf: Shelf,
+    store: Path,
+    *,
+    jobs: int,
+    threads: int,
+) -> Cost:
+    """What is to do: from the logs of cells of the same kind, or else by a few steps of one.
+
+    Args:
+        cells: different runs.
+        evaluators: to ask of them.
+        made: by `check`.
+        shelf: of data sets.
+        store: of cells.
+        jobs: cells at a time.
+        threads: of each.
+    """
+    step: dict[str, float] = {}
+    for cell in cells:
+        folder = folder_of(cell, store)
+        if (folder / "recipe.json").is_file():
+            seconds, steps = seconds_of(folder)
+            if steps:
+                step[kind_of(cell)] = seconds / steps
+    training: dict[str, float] = {}
+    began = time.perf_counter()
+    with _threads(threads):
+        for cell in cells:
+            folder, kind = folder_of(cell, store), kind_of(cell)
+            if finished(folder):
+                continue
+            if kind not in step:
+                late = time.perf_counter() - began > _ALL_MEASURING
+                step[kind] = sum(step.values()) / len(step) if late and step else _measured(cell, made[kind], shelf)
+            done = seconds_of(folder)[1] if (folder / "recipe.json").is_file() else 0
+            training[folder.name] = step[kind] * max(0, made[kind].facts.total_steps - done)
+    known = _asking(cells, evaluators, store)
+    evaluating: dict[str, float] = {}
+    unknown: dict[str, None] = {}
+    for cell in cells:
+        folder = folder_of(cell, store)
+        asked = [e.name for e in lacking(folder, cell, evaluators)]
+        if asked:
+            evaluating[folder.name] = sum(known.get(name, 0.0) for name in asked)
+            unknown |= dict.fromkeys(name for name in asked if name not in known)
+    trained = len(cells) - len(training)
+    complete = sum(folder_of(c, store).name not in training | evaluating for c in cells)
+    return Cost(len(cells), trained, complete, training, evaluating, tuple(unknown), jobs, threads, _peak())

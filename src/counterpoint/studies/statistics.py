@@ -1,0 +1,366 @@
+"""What a few seeds allow to be said: intervals, differences in pairs, rank correlation, and decisions made of them."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from counterpoint.report.verdict import holm
+from counterpoint.studies.study import Decision
+
+__all__ = [
+    "Correlation",
+    "Estimate",
+    "Paired",
+    "above",
+    "below",
+    "between",
+    "estimate",
+    "greater",
+    "holm",
+    "paired",
+    "related",
+    "sign_test",
+    "spearman",
+]
+
+Say = Callable[[float], str]
+
+
+def _plain(value: float) -> str:
+    return f"{value:.4g}"
+
+
+# ---------------------------------------------------------------- numbers
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A measure over seeds.
+
+    Args:
+        mean: over seeds.
+        spread: sample standard deviation; None with one seed.
+        low, high: Student's 95 % interval of the mean; None with one seed.
+        seeds: how many.
+    """
+
+    mean: float
+    spread: float | None
+    low: float | None
+    high: float | None
+    seeds: int
+
+    def told(self, say: Say = _plain) -> str:
+        """`0.921 ± 0.004 (3 seeds)`: mean and standard deviation."""
+        if self.spread is None:
+            return f"{say(self.mean)} (one seed)"
+        return f"{say(self.mean)} ± {say(self.spread)} ({self.seeds} seeds)"
+
+
+def _t_interval(values: Sequence[float]) -> tuple[float, float, float]:
+    """Standard deviation, and the ends of Student's 95 % interval of the mean; of at least two values."""
+    from scipy.stats import t
+
+    n, mean = len(values), math.fsum(values) / len(values)
+    spread = math.sqrt(math.fsum((v - mean) ** 2 for v in values) / (n - 1))
+    half = float(t.ppf(0.975, n - 1)) * spread / math.sqrt(n)
+    return spread, mean - half, mean + half
+
+
+def estimate(values: Mapping[int, float]) -> Estimate | None:
+    """Mean, spread and interval of one value for each seed; None without any.
+
+    Example:
+        Student's t of 97.5 % with one degree of freedom is 12.706.
+
+        >>> found = estimate({0: 1.0, 1: 3.0})
+        >>> found.mean, round(found.spread, 4), round(found.high, 3)
+        (2.0, 1.4142, 14.706)
+    """
+    if not values:
+        return None
+    every = list(values.values())
+    if len(every) == 1:
+        return Estimate(every[0], None, None, None, 1)
+    spread, low, high = _t_interval(every)
+    return Estimate(math.fsum(every) / len(every), spread, low, high, len(every))
+
+
+@dataclass(frozen=True)
+class Paired:
+    """A difference of two measures of the same seeds.
+
+    Args:
+        mean: difference, first less second.
+        spread: standard deviation of the differences; None with one pair.
+        low, high: Student's 95 % interval of the mean difference; None with one pair.
+        p: of Student's test of pairs, two-sided; None with one pair.
+        sign_p: of the exact sign test, two-sided, which assumes no distribution; with n pairs it is at least 2^(1-n).
+        d: Cohen's d of pairs, the mean difference over its standard deviation; None where that is not defined.
+        wins, losses: pairs in which the first is greater, or smaller.
+        seeds: pairs.
+    """
+
+    mean: float
+    spread: float | None
+    low: float | None
+    high: float | None
+    p: float | None
+    sign_p: float
+    d: float | None
+    wins: int
+    losses: int
+    seeds: int
+
+    def told(self, say: Say = _plain) -> str:
+        """`+0.012, 95 % interval 0.004 to 0.020, d = 1.9, greater in 3 of 3 seeds`."""
+        sign = "+" if self.mean >= 0 else "−"
+        parts = [f"{sign}{say(abs(self.mean))}"]
+        if self.low is not None and self.high is not None:
+            parts.append(f"95 % interval {say(self.low)} to {say(self.high)}")
+        if self.d is not None:
+            parts.append(f"d = {self.d:.1f}")
+        parts.append(f"greater in {self.wins} of {self.seeds} {'seed' if self.seeds == 1 else 'seeds'}")
+        return ", ".join(parts)
+
+
+def sign_test(wins: int, losses: int) -> float:
+    """Exact two-sided sign test; ties are left out before.
+
+    Example:
+        Three of three: twice 1/8.
+
+        >>> sign_test(3, 0)
+        0.25
+    """
+    n = wins + losses
+    tail = sum(math.comb(n, k) for k in range(min(wins, losses) + 1)) / 2**n
+    return min(1.0, 2 * tail)
+
+
+def paired(first: Mapping[int, float], second: Mapping[int, float]) -> Paired | None:
+    """The difference over the seeds that both have; None where they share none.
+
+    Args:
+        first: a value for each seed.
+        second: likewise.
+    """
+    from scipy.stats import t
+
+    shared = sorted(first.keys() & second.keys())
+    if not shared:
+        return None
+    gains = [first[seed] - second[seed] for seed in shared]
+    wins, losses = sum(g > 0 for g in gains), sum(g < 0 for g in gains)
+    mean, n = math.fsum(gains) / len(gains), len(gains)
+    if n == 1:
+        return Paired(mean, None, None, None, None, sign_test(wins, losses), None, wins, losses, 1)
+    spread, low, high = _t_interval(gains)
+    if spread > 0:
+        d = mean / spread
+        p = 2 * float(t.sf(abs(d) * math.sqrt(n), n - 1))
+    else:
+        d, p = None, float(mean == 0)
+    return Paired(mean, spread, low, high, p, sign_test(wins, losses), d, wins, losses, n)
+
+
+@dataclass(frozen=True)
+class Correlation:
+    """Spearman's rank correlation.
+
+    Args:
+        rho: in [-1, 1].
+        low, high: percentiles of a bootstrap over the pairs, 95 %.
+        p: two-sided, of no correlation.
+        count: pairs.
+    """
+
+    rho: float
+    low: float
+    high: float
+    p: float
+    count: int
+
+    def told(self) -> str:
+        """`rho = 0.81, 95 % interval 0.42 to 0.95, over 12 pairs`."""
+        return f"rho = {self.rho:.2f}, 95 % interval {self.low:.2f} to {self.high:.2f}, over {self.count} pairs"
+
+
+def spearman(x: Sequence[float], y: Sequence[float], *, draws: int = 2000, seed: int = 0) -> Correlation | None:
+    """Does one measure rank as the other does? Ties take their mean rank.
+
+    Args:
+        x: values.
+        y: as many others, in the same order.
+        draws: of the bootstrap over pairs; draws in which either measure is constant are left out.
+        seed: of the bootstrap.
+
+    Returns:
+        None with fewer than four pairs, or where a measure is constant.
+    """
+    import numpy as np
+    from scipy.stats import rankdata, spearmanr
+
+    a, b = np.asarray(x, np.float64), np.asarray(y, np.float64)
+    if len(a) != len(b):
+        raise ValueError(f"got {len(a)} values and {len(b)}, expected as many of each")
+    if len(a) < 4 or np.ptp(a) == 0 or np.ptp(b) == 0:
+        return None
+    found: Any = spearmanr(a, b)
+    index = np.random.default_rng(seed).integers(0, len(a), (draws, len(a)))
+    ranks = [rankdata(values[index], axis=1) for values in (a, b)]
+    ranks = [r - r.mean(1, keepdims=True) for r in ranks]
+    norms = np.sqrt((ranks[0] ** 2).sum(1) * (ranks[1] ** 2).sum(1))
+    drawn = (ranks[0] * ranks[1]).sum(1)[norms > 0] / norms[norms > 0]
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    return Correlation(float(found.statistic), float(low), float(high), float(found.pvalue), len(a))
+
+
+# ---------------------------------------------------------------- decisions
+
+
+def _undecided(said: str) -> Decision:
+    return Decision("undecided", said=said)
+
+
+def _inside(
+    values: Mapping[int, float], low: float, high: float, rule: str, *, alone: bool, say: Say, what: str
+) -> Decision:
+    """Held where the whole interval lies in [low, high]; not held where it lies outside."""
+    found = estimate(values)
+    if found is None:
+        return _undecided(f"{what} was not measured")
+    ends = (found.low, found.high)
+    told = f"{what} is {found.told(say)}"
+    if found.low is None or found.high is None:
+        if not alone:
+            return Decision(
+                "undecided", found.mean, seeds=1, said=f"{told}; one seed does not say how much seeds differ"
+            )
+        ends = (found.mean, found.mean)
+    assert ends[0] is not None
+    assert ends[1] is not None
+    if low <= ends[0] and ends[1] <= high:
+        verdict, why = "held", f"{rule}"
+    elif ends[1] < low or ends[0] > high:
+        verdict, why = "not held", f"not {rule}"
+    else:
+        verdict, why = "undecided", f"its interval, {say(ends[0])} to {say(ends[1])}, holds both answers to {rule}"
+    return Decision(
+        verdict,
+        found.mean,
+        found.low,
+        found.high,
+        found.seeds,
+        found.spread,
+        said=f"{told}: {why}",
+    )
+
+
+def above(
+    values: Mapping[int, float], bound: float, *, alone: bool = False, say: Say = _plain, what: str = "the measure"
+) -> Decision:
+    """Held where the interval over seeds lies above a bound, not held where it lies below, else undecided.
+
+    Args:
+        values: one for each seed.
+        bound: to be exceeded.
+        alone: whether one seed is enough, its value taken as it is.
+        say: how a value is written for a person.
+        what: was measured, the subject of the sentence.
+    """
+    return _inside(values, bound, math.inf, f"above {say(bound)}", alone=alone, say=say, what=what)
+
+
+def below(
+    values: Mapping[int, float], bound: float, *, alone: bool = False, say: Say = _plain, what: str = "the measure"
+) -> Decision:
+    """As `above`, the other way round."""
+    return _inside(values, -math.inf, bound, f"below {say(bound)}", alone=alone, say=say, what=what)
+
+
+def between(
+    values: Mapping[int, float],
+    low: float,
+    high: float,
+    *,
+    alone: bool = False,
+    say: Say = _plain,
+    what: str = "the measure",
+) -> Decision:
+    """Held where the interval over seeds lies between two bounds, not held where it lies outside, else undecided."""
+    return _inside(values, low, high, f"between {say(low)} and {say(high)}", alone=alone, say=say, what=what)
+
+
+def greater(
+    first: Mapping[int, float],
+    second: Mapping[int, float],
+    *,
+    by: float = 0.0,
+    alone: bool = False,
+    say: Say = _plain,
+    what: str = "the difference",
+) -> Decision:
+    """Is the first greater than the second, in pairs over seeds? By the interval of the mean difference.
+
+    Args:
+        first: a value for each seed.
+        second: likewise; seeds that only one has are left out.
+        by: how much greater, at least.
+        alone: whether one pair is enough, its difference taken as it is.
+        say: how a value is written for a person.
+        what: the difference is, the subject of the sentence.
+    """
+    found = paired(first, second)
+    if found is None:
+        return _undecided(f"{what} was not measured: no seed has both values")
+    low, high = found.low, found.high
+    told = f"{what} is {found.told(say)}"
+    if low is None or high is None:
+        if not alone:
+            return Decision(
+                "undecided",
+                found.mean,
+                seeds=1,
+                effect=found.told(say),
+                said=f"{told}; one pair does not say how much seeds differ",
+            )
+        low = high = found.mean
+    beyond = f"above {say(by)}" if by else "above zero"
+    if low > by:
+        verdict, why = "held", beyond
+    elif high <= by:
+        verdict, why = "not held", f"not {beyond}"
+    else:
+        verdict, why = "undecided", f"its interval holds both answers to {beyond}"
+    return Decision(
+        verdict, found.mean, found.low, found.high, found.seeds, found.spread, found.told(say), f"{told}: {why}"
+    )
+
+
+def related(found: Correlation | None, bound: float = 0.0, *, what: str = "the rank correlation") -> Decision:
+    """Held where the interval of a rank correlation lies above a bound, not held where it lies below, else undecided.
+
+    Args:
+        found: by `spearman`.
+        bound: to be exceeded.
+        what: the subject of the sentence.
+    """
+    if found is None:
+        return _undecided(f"{what} needs at least four pairs of values that differ")
+    if found.low > bound:
+        verdict, why = "held", f"above {bound:g}"
+    elif found.high <= bound:
+        verdict, why = "not held", f"not above {bound:g}"
+    else:
+        verdict, why = "undecided", f"its interval holds both answers to above {bound:g}"
+    return Decision(
+        verdict,
+        found.rho,
+        found.low,
+        found.high,
+        found.count,
+        effect=found.told(),
+        said=f"{what}: {found.told()}; {why}",
+    )

@@ -1,0 +1,106 @@
+import json
+from dataclasses import replace
+
+import pytest
+import toy
+
+from counterpoint.errors import RunError
+from counterpoint.studies.claims import (
+    collect,
+    decide,
+    in_percent,
+    markdown,
+    measured,
+    record,
+    write_claims,
+)
+from counterpoint.studies.study import Decision, Results
+
+NOTHING = Results(())
+
+
+def study(verdicts, name="toy"):
+    claims = tuple(
+        replace(toy.claim(lambda _, v=v: Decision(v, 0.51, 0.4, 0.6, 3, 0.05, "+0.1", "as it is")), key=f"claim-{i}")
+        for i, v in enumerate(verdicts)
+    )
+    return toy.study(name=name, title=name.capitalize(), claims=claims, source="A paper, p. 1")
+
+
+def kept(folder, made, scale="full", data="digits", seeds=3):
+    folder.mkdir(parents=True, exist_ok=True)
+    command = f"counterpoint study {made.name}"
+    return record(folder, made, decide(made, NOTHING), scale=scale, data=data, seeds=seeds, command=command)
+
+
+def test_every_claim_is_decided_also_where_its_rule_breaks():
+    def breaks(_):
+        raise KeyError("recipe")
+
+    found = decide(toy.study(claims=(toy.claim(breaks), replace(toy.claim(toy.spreads), key="other"))), NOTHING)
+    assert found["one"].verdict == "undecided"
+    assert "could not be computed" in found["one"].said
+    assert found["other"].said == "the spread was not measured"
+
+
+def test_claims_of_all_studies_are_one_table(tmp_path):
+    kept(tmp_path / "b-smoke", study(["undecided"], "b"), scale="smoke", seeds=1)
+    kept(tmp_path / "b", study(["held"], "b"))
+    kept(tmp_path / "a" / "deep", study(["not held", "held"], "a"), scale="")
+    kept(tmp_path / "nothing", study([], "c"))
+    out = write_claims(tmp_path, tmp_path / "docs" / "claims.md")
+    text = out.read_text()
+    assert "4 claims: 2 held, 1 not held, 1 undecided." in text
+    headings = [line for line in text.splitlines() if line.startswith("## ")]
+    assert headings == [
+        "## A: digits, 3 seeds",
+        "## B: digits, scale `full`, 3 seeds",
+        "## B: digits, scale `smoke`, 1 seed",
+    ]
+    assert "`smoke`: seconds of training" in text
+    row = next(line for line in text.splitlines() if line.startswith("| It spreads."))
+    assert row == (
+        "| It spreads. | page 1 | 0.5 (paper) | 0.51 ± 0.05 [0.4, 0.6]: the spread; +0.1 | above zero "
+        "| **not held**: as it is |"
+    )
+    assert "`counterpoint study a`" in text
+
+
+def test_a_text_cannot_break_the_table():
+    made = study(["held"])
+    odd = replace(made.claims[0], statement="a | b\nc")
+    about = {"study": "x", "title": "X", "source": "", "scale": "", "data": "d", "seeds": 1, "command": "c"}
+    decision = {"verdict": "held", "value": None, "low": None, "high": None, "spread": None, "effect": "", "said": ""}
+    words = ("key", "statement", "where", "published", "origin", "measured", "rule")
+    claim = {word: getattr(odd, word) for word in words} | {"decision": decision, "percent": False}
+    text = markdown([{**about, "claims": [claim]}])
+    assert "| a \\| b c | page 1 |" in text
+
+
+def test_shares_are_shown_as_the_published_figure_is():
+    share = {"value": 0.934, "spread": 0.01, "low": 0.9, "high": 0.97}
+    assert measured(share, percent=True) == "93.4 % ± 1.0 % [90.0 %, 97.0 %]"
+    assert measured({**share, "spread": None, "low": None}) == "0.934"
+    claim, decision = toy.claim(toy.spreads), Decision("held", 0.9)
+    assert not in_percent(claim, decision)
+    assert in_percent(replace(claim, published="93 %"), decision)
+    assert not in_percent(replace(claim, published="93 %"), Decision("held", 12.0))
+    assert in_percent(replace(claim, percent=True), decision)
+
+
+def test_without_claims_it_says_so(tmp_path):
+    with pytest.raises(RunError, match=r"no study below .* has decided claims"):
+        collect(tmp_path)
+    path = kept(tmp_path / "a", study(["held"]))
+    path.write_text("{")
+    with pytest.raises(RunError, match="cannot be read as claims"):
+        collect(tmp_path)
+
+
+def test_what_is_kept_can_be_read_again(tmp_path):
+    found = json.loads(kept(tmp_path / "a", study(["held"])).read_text())
+    assert found["claims"][0]["decision"] == {
+        "verdict": "held", "value": 0.51, "low": 0.4, "high": 0.6, "seeds": 3, "spread": 0.05, "effect": "+0.1",
+        "said": "as it is",
+    }  # fmt: skip
+    assert (found["scale"], found["data"], found["seeds"]) == ("full", "digits", 3)
