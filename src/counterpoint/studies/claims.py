@@ -1,8 +1,9 @@
 """What studies decided, kept beside each, and all of it as one table."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +26,17 @@ def decide(study: Study, results: Results) -> dict[str, Decision]:
     found: dict[str, Decision] = {}
     for claim in study.claims:
         try:
-            found[claim.key] = claim.decide(results)
+            decision = claim.decide(results)
+            found[claim.key] = replace(decision, said=_typeset(decision.said), effect=_typeset(decision.effect))
         except Exception as error:
             said = f"its rule could not be computed from the cells that are there: {type(error).__name__}: {error}"
             found[claim.key] = Decision("undecided", said=said)
     return found
+
+
+def _typeset(text: str) -> str:
+    """Negative numbers with a minus sign."""
+    return re.sub(r"(?<![\w-])-(?=\d)", "−", text)
 
 
 def record(
@@ -120,7 +127,7 @@ def markdown(kept: Sequence[Mapping[str, Any]]) -> str:
         "# Claims",
         "",
         "Checkable sentences of papers, and what became of them here. Made by `counterpoint claims` from the studies'",
-        "`claims.json`; each rule stands in the study's code, written before the run that decided it. Measured values",
+        "`claims.json`; each rule stands in the study's code, whose history says when it was written. Measured values",
         "are means over seeds ± standard deviation [Student's 95 % interval of the mean].",
         "",
         f"{len(every)} claims: {counts}.",

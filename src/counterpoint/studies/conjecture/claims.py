@@ -1,4 +1,4 @@
-"""What the conjecture says that can be checked; the rules were written before the cells were trained."""
+"""What the conjecture says that can be checked, and the rules that decide it."""
 
 from collections.abc import Callable
 from dataclasses import replace
