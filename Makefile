@@ -76,7 +76,9 @@ bench: $(VENV)/.bench
 SMOKE := runs/smoke
 claims: $(VENV)/.dev
 	@for study in $$($(BIN)/counterpoint study --list | cut -d ' ' -f 1); do \
-		$(BIN)/counterpoint study "$$study" --scale smoke --seeds 1 --cells $(SMOKE)/cells --out "$(SMOKE)/studies/$$study"; \
+		options=; if [ "$$study" = hyperseparability ]; then options="--option grids=true"; fi; \
+		$(BIN)/counterpoint study "$$study" --scale smoke --seeds 1 $$options \
+			--cells $(SMOKE)/cells --out "$(SMOKE)/studies/$$study"; \
 	done
 	@$(BIN)/counterpoint claims --studies $(SMOKE)/studies --out $(SMOKE)/claims.md
 

@@ -13,7 +13,7 @@ from counterpoint.studies import conduct as app
 from counterpoint.studies.cells import finished, folder_of
 from counterpoint.studies.conduct import find_study, study, take_in
 from counterpoint.studies.listing import named_studies
-from counterpoint.studies.study import Cell, Study
+from counterpoint.studies.study import Cell, Results, Study
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "studies"))
 
@@ -110,7 +110,7 @@ def test_flags_arrive(shell, monkeypatch):
 
     def noting(name, **given):
         seen.update(given, name=name)
-        return SimpleNamespace(page=Path("page.html"))
+        return SimpleNamespace(page=Path("page.html"), results=Results(()))
 
     monkeypatch.setattr(app, "study", noting)
     monkeypatch.setattr(app, "show_claims", lambda done: None)
@@ -148,6 +148,21 @@ def test_a_study_leaves_a_folder_that_explains_itself(tmp_path, capsys):
         study(asked, out=tmp_path / "other", cells=tmp_path / "cells", quiet=True)
 
 
+def test_the_recorded_command_has_what_is_asked_and_not_how_it_was_run_this_time(shell, monkeypatch):
+    seen = {}
+
+    def noting(name, **given):
+        seen.update(given)
+        return SimpleNamespace(page=Path("page.html"), results=Results(()))
+
+    monkeypatch.setattr(app, "study", noting)
+    monkeypatch.setattr(app, "show_claims", lambda done: None)
+    words = ["study", "x", "--adopt", ".", "--max-time=1h", "--seeds", "3", "--jobs", "2", "--jobs=1", "--adopt=."]
+    monkeypatch.setattr(sys, "argv", ["counterpoint", *words])
+    shell(*words)
+    assert seen["command"] == "counterpoint study x --seeds 3"
+
+
 def test_runs_are_taken_in(tmp_path):
     cell = toy.cell()
     study(toy.study((cell,)), out=tmp_path / "out", cells=tmp_path / "there", quiet=True)
@@ -159,6 +174,10 @@ def test_runs_are_taken_in(tmp_path):
     assert finished(folder_of(cell, tmp_path / "cells"))
     shutil.copytree(folder_of(cell, tmp_path / "there"), before / "mine")
     assert "exists already" in take_in([before / "mine"], asked, tmp_path / "cells")[before / "mine"]
+    (before / "mine" / "encoder.safetensors").unlink()
+    said = take_in([before / "mine"], asked, tmp_path / "elsewhere")[before / "mine"]
+    assert "is not trained to its end, so it stays" in said
+    assert (before / "mine").is_dir()
     other: Cell = toy.cell(seed=1)
     assert "no cell" in take_in([before], toy.study((other,)), tmp_path / "cells")[before / "mine"]
     assert isinstance(asked, Study)
@@ -175,3 +194,13 @@ def test_claims_are_collected(shell, tmp_path):
     done = shell("claims", "--studies", tmp_path / "studies", "--out", tmp_path / "claims.md")
     assert (done.code, done.out.strip()) == (0, str(tmp_path / "claims.md"))
     assert "| It spreads. | page 1 | 0.5 (paper) |" in (tmp_path / "claims.md").read_text()
+
+
+def test_a_study_with_a_failed_cell_leaves_with_1(shell, tmp_path):
+    (tmp_path / "mine.toml").write_text(
+        'source = "digits"\nencoder = "mlp"\nseeds = 1\nevaluators = ["toy:Spread"]\nmeasure = "spread.deviation"\n'
+        '[grid]\n"set.optim.lr" = [0.001, 1e30]\n[fixed]\nrecipe = "simclr"\nepochs = 1\n'
+    )
+    left = shell("study", tmp_path / "mine.toml", "--cells", tmp_path / "cells", "--out", tmp_path / "out")
+    assert left.code == 1
+    assert (tmp_path / "out" / "index.html").is_file()

@@ -11,6 +11,7 @@ from torch import nn
 from counterpoint.encoders import MLP, ConvNet, Pami, ResNet, Timm, ViT, default, lookup, names
 from counterpoint.errors import MissingExtra, RecipeError, ShapeError
 from counterpoint.random import forked
+from counterpoint.recipe import part_from_json, set_path
 from counterpoint.types import Encoder, Facts
 
 
@@ -82,6 +83,15 @@ def test_mlp_is_the_last_hidden_layer_after_its_relu():
     h = module(torch.randn(32, 1, 4, 4))
     assert bool((h >= 0).all())
     assert bool((h == 0).any())
+
+
+def test_mlp_takes_another_activation_and_keeps_what_was_stored_without_one():
+    h = MLP((6, 5), "tanh").build(facts(4, 1))(torch.randn(32, 1, 4, 4) * 9)
+    assert bool((h < 0).any())
+    assert bool((h.abs() <= 1).all())
+    assert part_from_json({"part": "counterpoint.encoders:MLP", "hidden": [6, 5]}) == MLP((6, 5), "relu")
+    with pytest.raises(RecipeError, match="got 'elu'"):
+        set_path(MLP(), "activation", "elu")
 
 
 @pytest.mark.parametrize(("stem", "size", "small"), [("auto", 64, True), ("auto", 65, False), ("cifar", 128, True)])

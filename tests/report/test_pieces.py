@@ -14,6 +14,7 @@ from counterpoint.report import sprites
 from counterpoint.report.atlas import chart_out, neighbours
 from counterpoint.report.charts import Axis, Chart, Line, draw, thin
 from counterpoint.report.classes import confused, matrix
+from counterpoint.report.numbers import in_points, per_cent
 from counterpoint.report.run import read
 from counterpoint.report.sprites import sheet
 
@@ -157,3 +158,14 @@ def test_confusions_count_both_ways(tmp_path: Path, make_run) -> None:
         assert all(labels[s] == pair.first for s in pair.examples[0])
         assert all(labels[s] == pair.second for s in pair.examples[1])
     assert [[cell.count for cell in row] for row in matrix(run)] == counts
+
+
+def test_shares_and_their_differences_as_a_sentence_says_them():
+    assert [per_cent(v) for v in (0.9719, 0.1, 0.0163, 0.0, -0.5)] == [
+        "97.2 %",
+        "10.0 %",
+        "1.63 %",
+        "0.00 %",
+        "−50.0 %",
+    ]
+    assert [in_points(v) for v in (0.117, -0.0034)] == ["11.7 points", "−0.34 points"]

@@ -18,6 +18,8 @@ from counterpoint.studies.cells import (
     digest,
     finished,
     folder_of,
+    lock_of,
+    named_data,
     seconds_of,
 )
 from counterpoint.studies.once import Once
@@ -120,6 +122,29 @@ def test_a_run_is_adopted_by_the_cell_that_asks_for_it(run, tmp_path):
     with pytest.raises(RunError, match="exists already"):
         adopt(copy, cell(), store)
     assert copy.exists()
+
+
+def test_a_run_is_not_adopted_while_somebody_works_on_it_or_on_the_cell(run, tmp_path):
+    copy, store = tmp_path / "copy", tmp_path / "cells"
+    shutil.copytree(run, copy)
+    log = copy / "log.jsonl"
+    lines = log.read_text()
+    log.write_text("\n".join(line for line in lines.splitlines() if '"end"' not in line))
+    with pytest.raises(RunError, match="is not trained to its end, so it stays"):
+        adopt(copy, cell(), store)
+    log.write_text(lines)
+    with lock_of(cell(), store), pytest.raises(RunError, match="another process works on"):
+        adopt(copy, cell(), store)
+    assert copy.exists()
+    assert adopt(copy, cell(), store).exists()
+
+
+def test_data_of_a_known_name_is_told_from_a_folder(tmp_path):
+    def at(name):
+        return sources.lookup(name, root=str(tmp_path))
+
+    assert all(map(named_data, (at("mnist"), Once(at("cifar10"), "none"))))
+    assert not any(map(named_data, (at("folder"), at("idx"), Once(at("folder"), "none"), sources.lookup("digits"))))
 
 
 def test_a_default_batch_that_was_halved_is_the_same_cell(tmp_path):

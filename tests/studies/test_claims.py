@@ -1,5 +1,6 @@
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import toy
@@ -14,7 +15,7 @@ from counterpoint.studies.claims import (
     record,
     write_claims,
 )
-from counterpoint.studies.study import Decision, Results
+from counterpoint.studies.study import Decision, Result, Results
 
 NOTHING = Results(())
 
@@ -43,9 +44,42 @@ def test_every_claim_is_decided_also_where_its_rule_breaks():
     assert found["other"].said == "the spread was not measured"
 
 
+def spread_of(cell, *, trained=True, answered=True, error=""):
+    found = {"spread": {"deviation": 0.5 + 0.01 * cell.seed}} if answered else {}
+    return Result(cell, Path("x") if trained else None, found if trained else {}, error)
+
+
+@pytest.mark.parametrize("missing", [{"trained": False}, {"answered": False, "error": "spread: not asked yet"}])
+def test_a_claim_of_whose_seeds_some_are_missing_is_not_decided_yet(missing):
+    cells = [toy.cell(seed=seed) for seed in range(3)] + [toy.cell("supcon")]
+    made = toy.study(tuple(cells), claims=(toy.claim(toy.spreads),))
+    two = Results((*map(spread_of, cells[:2]), spread_of(cells[2], **missing), spread_of(cells[3])))
+    found = decide(made, two)["one"]
+    assert (found.verdict, found.seeds) == ("undecided", 2)
+    assert found.said.startswith("so far held, while 1 of the 3 runs that it looks at lack something: the spread is")
+    elsewhere = Results((*map(spread_of, cells[:3]), spread_of(cells[3], trained=False)))
+    assert decide(made, elsewhere)["one"].verdict == "held"
+    odd = Results((*map(spread_of, cells[:2]), spread_of(cells[2], error="another: failed"), spread_of(cells[3])))
+    assert decide(made, odd)["one"].verdict == "held"
+
+
+def test_a_rule_that_looks_at_all_runs_waits_for_all():
+    def over_all(results):
+        return Decision("held", 1.0, seeds=len({result.cell.seed for result in results}))
+
+    cells = [toy.cell(), toy.cell("supcon")]
+    made = toy.study(tuple(cells), claims=(toy.claim(over_all),))
+    assert decide(made, Results(tuple(map(spread_of, cells))))["one"].verdict == "held"
+    half = Results((spread_of(cells[0]), spread_of(cells[1], trained=False)))
+    assert decide(made, half)["one"].verdict == "undecided"
+
+
 def test_claims_of_all_studies_are_one_table(tmp_path):
-    kept(tmp_path / "b-smoke", study(["undecided"], "b"), scale="smoke", seeds=1)
-    kept(tmp_path / "b", study(["held"], "b"))
+    empty = replace(toy.claim(toy.spreads), key="empty")
+    kept(
+        tmp_path / "b-smoke", toy.study(name="b", title="B", claims=(empty,), source="A paper, p. 1"), "smoke", seeds=1
+    )
+    kept(tmp_path / "b", study(["held"], "b"), seeds=5)
     kept(tmp_path / "a" / "deep", study(["not held", "held"], "a"), scale="")
     kept(tmp_path / "nothing", study([], "c"))
     out = write_claims(tmp_path, tmp_path / "docs" / "claims.md")
@@ -54,9 +88,10 @@ def test_claims_of_all_studies_are_one_table(tmp_path):
     headings = [line for line in text.splitlines() if line.startswith("## ")]
     assert headings == [
         "## A: digits, 3 seeds",
-        "## B: digits, scale `full`, 3 seeds",
-        "## B: digits, scale `smoke`, 1 seed",
+        "## B: digits, scale `full`, 3 of 5 seeds",
+        "## B: digits, scale `smoke`, no seed",
     ]
+    assert "not how far other test images would move the value" in text
     assert "`smoke`: seconds of training" in text
     row = next(line for line in text.splitlines() if line.startswith("| It spreads."))
     assert row == (
@@ -71,6 +106,7 @@ def test_a_text_cannot_break_the_table():
     odd = replace(made.claims[0], statement="a | b\nc")
     about = {"study": "x", "title": "X", "source": "", "scale": "", "data": "d", "seeds": 1, "command": "c"}
     decision = {"verdict": "held", "value": None, "low": None, "high": None, "spread": None, "effect": "", "said": ""}
+    decision["seeds"] = 0
     words = ("key", "statement", "where", "published", "origin", "measured", "rule")
     claim = {word: getattr(odd, word) for word in words} | {"decision": decision, "percent": False}
     text = markdown([{**about, "claims": [claim]}])

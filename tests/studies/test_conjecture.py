@@ -16,7 +16,7 @@ from counterpoint.random import Stream, forked
 from counterpoint.recipe import compose, part_from_json, part_to_json
 from counterpoint.report.exhibits import Heat, Points, Table
 from counterpoint.sources import Digits
-from counterpoint.studies.attributes import ATTRIBUTES, HUE
+from counterpoint.studies.attributes import ATTRIBUTES, HUE, measure
 from counterpoint.studies.conjecture import (
     NETS,
     POLICIES,
@@ -175,6 +175,26 @@ def test_answers_repeat_and_evaluators_are_stored(grey):
     assert all(evaluator.wanted(cell) for evaluator in SMALL for cell in cells)
     other = dataclasses.replace(cells[0], place={"part": "table", "policy": "elastic"})
     assert not any(evaluator.wanted(other) for evaluator in SMALL)
+
+
+def test_originals_are_measured_once_for_all_cells_of_a_source(monkeypatch):
+    one, other = Untrained(Digits(), "rotate"), Untrained(Digits(), "translate")
+    asked = Readability(train=50, test=40)
+    expected = asked(other)
+    other.dataset = one.dataset
+    seen = []
+    monkeypatch.setattr(
+        "counterpoint.studies.conjecture.readability.measure",
+        lambda images: seen.append(len(images)) or measure(images),
+    )
+    first = asked(one)
+    assert asked(other) == expected
+    assert sorted(seen) == [40, 50]
+    Invariance(views=2, images=50)(one)
+    assert sorted(seen) == [40, 50, 50, 50]  # two views; the originals are those of readability
+    assert asked(one) == first
+    assert Readability(train=50, test=40, seed=1)(one) != first
+    assert sorted(seen) == [40, 40, 50, 50, 50, 50]
 
 
 # ---------------------------------------------------------------- the grid
@@ -347,7 +367,12 @@ def test_rules_decide_both_ways(gain, verdict):
 
 @pytest.mark.parametrize(
     ("hue", "seeds", "verdict"),
-    [((0.9, 0.2), (0,), "held"), ((0.5, 0.45), (0, 1), "not held"), ((0.9, 0.2), (), "undecided")],
+    [
+        ((0.9, 0.2), (0,), "held"),
+        ((0.5, 0.45), (0,), "undecided"),
+        ((0.5, 0.45), (0, 1, 2), "not held"),
+        ((0.9, 0.2), (), "undecided"),
+    ],
 )
 def test_the_rule_of_colour(hue, seeds, verdict):
     (claim,) = [claim for claim in attribute_claims() if claim.key == "conjecture-colour"]

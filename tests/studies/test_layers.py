@@ -36,6 +36,14 @@ def test_hidden_layers_are_what_the_rectifiers_leave(images):
     torch.testing.assert_close(found["pixels"], images.flatten(1) / 255)
 
 
+def test_hidden_layers_of_another_activation(images):
+    model = a_model(MLP((30, 20), "tanh"))
+    found = layers(model, images)
+    assert list(found) == ["pixels", "hidden 1", "h", "z"]
+    x = (images.flatten(1) / 255 - 0.3) / 0.4
+    torch.testing.assert_close(found["hidden 1"], model.towers.encoder[1](x).tanh(), atol=1e-5, rtol=1e-5)
+
+
 @pytest.mark.parametrize("encoder", [MLP((12,)), ConvNet()])
 def test_the_last_two_are_those_of_an_embedding(encoder, images):
     model = a_model(encoder).train()

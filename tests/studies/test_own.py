@@ -60,6 +60,20 @@ def test_sources_may_be_an_axis_and_paths_are_those_of_the_file(tmp_path):
     assert (photos.source.root, photos.source.size) == (str(tmp_path / "photos"), 16)
 
 
+def test_two_sources_never_share_a_place(tmp_path):
+    for folder in ("x/train", "y/train", "z/other"):
+        (tmp_path / folder).mkdir(parents=True)
+    text = 'recipe = "simclr"\n[grid]\nsource = ["./x/train", "./y/train", "z/other"]'
+    cells = read(tmp_path, text).cells
+    assert [cell.place["source"] for cell in cells] == ["./x/train", "./y/train", "other"]
+    assert [cell.source.root for cell in cells] == [str(tmp_path / f) for f in ("x/train", "y/train", "z/other")]
+    text = 'recipe = "simclr"\n[grid]\nsource = [{ name = "digits", size = 8 }, { name = "digits", size = 16 }]'
+    assert [c.place["source"] for c in read(tmp_path, text).cells] == ["digits, size 8", "digits, size 16"]
+    text = 'recipe = "simclr"\n[grid]\nsource = ["digits", { name = "digits" }]'
+    with pytest.raises(RecipeError, match=r"grid\.source: .* names a source twice"):
+        read(tmp_path, text)
+
+
 def test_a_dial_that_is_fixed_goes_to_the_recipes_that_have_it(tmp_path):
     text = '[grid]\nrecipe = ["simclr", "supervised"]\n[fixed]\ntemperature = 0.2\n'
     with_it, without = read(tmp_path, text).cells

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from filelock import FileLock
 
 import counterpoint
 from counterpoint import sources
-from counterpoint.errors import RecipeError, SourceError
+from counterpoint.errors import RecipeError, RunError, SourceError
 from counterpoint.studies import runner, work
 from counterpoint.studies.cells import finished, folder_of
 from counterpoint.studies.plan import check, cost, different
@@ -232,6 +233,61 @@ def test_cells_of_other_data_are_not_taken_for_these(tmp_path):
         run(toy.study((cell,)), store=tmp_path, quiet=True)
 
 
+def rewritten(folder, change):
+    path = folder / "recipe.json"
+    kept = json.loads(path.read_text())
+    change(kept)
+    path.write_text(json.dumps(kept))
+
+
+def test_what_a_recipe_has_changed_since_is_not_taken_for_what_it_is_now(tmp_path):
+    """A run of the recipe's older body: dials, settings and digest are the same, its composition is not."""
+    cells = (toy.cell(), toy.cell(seed=1))
+    asked = toy.study(cells, ())
+    run(asked, store=tmp_path, quiet=True)
+    rewritten(folder_of(cells[0], tmp_path), lambda kept: kept["parts"]["optim"].update(weight_decay=0.7))
+    with pytest.raises(RunError, match="1 of 2 cells cannot work") as told:
+        run(asked, store=tmp_path, quiet=True)
+    assert "its optim is" in str(told.value)
+    assert "move the folder away to have it trained again" in str(told.value)
+    assert str(folder_of(cells[0], tmp_path)) in str(told.value)
+    first, second = gather(asked, tmp_path).every
+    assert first.folder is None
+    assert "is not what the cell asks for today" in first.error
+    assert second.folder is not None
+
+
+def test_a_folder_of_photos_that_has_grown_brings_no_old_results_back(tmp_path):
+    from PIL import Image
+
+    photos = tmp_path / "photos"
+    photos.mkdir()
+
+    def add(names):
+        for i in names:
+            Image.new("L", (8, 8), i * 3).save(photos / f"{i}.png")
+
+    add(range(40))
+    cell = toy.cell(source=sources.lookup("folder", root=str(photos)), dials={"epochs": 1, "batch_size": 8})
+    asked = toy.study((cell,), ())
+    run(asked, store=tmp_path / "cells", quiet=True)
+    assert not run(asked, store=tmp_path / "cells", quiet=True).missing
+    add(range(40, 80))
+    with pytest.raises(RecipeError, match=r"was trained on other data \(images: "):
+        run(asked, store=tmp_path / "cells", quiet=True)
+
+
+def test_an_answer_that_is_damaged_is_asked_for_again(tmp_path):
+    asked = toy.study((toy.cell(), toy.cell(seed=1)), (toy.Spread(5.0),))
+    whole = run(asked, store=tmp_path, quiet=True)
+    for damage in ("{", "[]", '{"answer": {}}', '{"answer": 3, "seconds": 1}'):
+        answer_of(whole.every[0].folder, asked.evaluators[0]).write_text(damage)
+        found = gather(asked, tmp_path)
+        assert [r.error for r in found.every] == ["spread: its answer is damaged and will be asked for again", ""]
+        again = run(asked, store=tmp_path, quiet=True)
+        assert [r.found for r in again.every] == [r.found for r in whole.every]
+
+
 def test_what_is_complete_needs_no_data(store, monkeypatch):
     def gone(self):
         raise SourceError("the data has gone")
@@ -358,3 +414,11 @@ def test_ctrl_c_stops_all_processes_and_writes_the_page(tmp_path):
     assert (tmp_path / OUT / "index.html").is_file()
     kept = json.loads((tmp_path / OUT / "study.json").read_text())
     assert {cell["state"] for cell in kept["cells"]} <= {"not finished", "lacks answers"}
+
+
+def test_an_axis_may_be_called_part(tmp_path, monkeypatch):
+    """JSON keeps that word for classes, and a process of its own is told of the cell as JSON."""
+    monkeypatch.setenv("PYTHONPATH", str(HERE))
+    cells = tuple(replace(toy.cell(seed=seed), place={"part": "paper"}) for seed in (0, 1))
+    done = run(toy.study(cells), store=tmp_path, jobs=2, quiet=True)
+    assert [result.error for result in done.every] == ["", ""]

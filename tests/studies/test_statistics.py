@@ -10,6 +10,7 @@ from counterpoint.studies import statistics
 from counterpoint.studies.statistics import above, below, between, estimate, greater, paired, sign_test, spearman
 
 VALUES = {0: 0.90, 1: 0.92, 2: 0.94}
+EQUAL = dict.fromkeys(range(3), 0.9)
 
 
 def test_an_interval_is_that_of_student():
@@ -46,12 +47,23 @@ def test_pairs_are_those_of_scipy(pairs):
 
 def test_only_seeds_that_both_have_are_paired():
     found = paired({0: 1.0, 1: 2.0, 2: 9.0}, {1: 1.0, 2: 8.0, 3: 0.0})
-    assert (found.mean, found.seeds, found.spread, found.d, found.p) == (1.0, 2, 0.0, None, 0.0)
+    assert (found.mean, found.seeds, found.spread, found.d) == (1.0, 2, 0.0, None)
     assert paired({0: 1.0}, {1: 1.0}) is None
     alone = paired({0: 3.0}, {0: 1.0})
     assert (alone.mean, alone.low, alone.p) == (2.0, None, None)
     assert alone.told() == "+2, greater in 1 of 1 seed"
-    assert paired({0: 1.0, 1: 1.0}, {0: 1.0, 1: 1.0}).p == 1.0
+    equal = dict.fromkeys(range(3), 1.0)
+    assert paired(equal, equal).p == 1.0
+
+
+def test_two_seeds_that_agree_have_no_interval():
+    assert (estimate({0: 0.93, 1: 0.93}).low, estimate({0: 0.93, 1: 0.93}).spread) == (None, 0.0)
+    agreeing = paired({0: 0.9312, 1: 0.9311}, {0: 0.9102, 1: 0.9101})  # equal but for rounding
+    assert (agreeing.spread, agreeing.low, agreeing.high, agreeing.p, agreeing.d) == (0.0, None, None, None, None)
+    found = greater({0: 0.9312, 1: 0.9311}, {0: 0.9102, 1: 0.9101})
+    assert (found.verdict, found.seeds) == ("undecided", 2)
+    assert "two seeds that agree do not say how much seeds differ" in found.said
+    assert paired({0: 1.0, 1: 1.0, 2: 1.0}, {0: 0.5, 1: 0.5, 2: 0.5}).low == 0.5
 
 
 def test_few_signs_prove_little():
@@ -98,7 +110,16 @@ def test_what_has_no_rank_correlation():
         (between(VALUES, 0.9, 0.93), "undecided"),
         (above({0: 0.9}, 0.8), "undecided"),
         (above({0: 0.9}, 0.8, alone=True), "held"),
-        (below({0: 0.9}, 0.8, alone=True), "not held"),
+        (below({0: 0.9}, 0.8, alone=True), "undecided"),
+        (above({0: 0.9, 1: 0.9}, 0.8), "undecided"),
+        (above(EQUAL, 0.9), "not held"),
+        (below(EQUAL, 0.9), "not held"),
+        (above(EQUAL, 0.89), "held"),
+        (below(EQUAL, 0.91), "held"),
+        (between(EQUAL, 0.9, 0.95), "held"),
+        (between(EQUAL, 0.85, 0.9), "held"),
+        (above({0: 0.9}, 0.9, alone=True), "undecided"),
+        (below({0: 0.9}, 0.9, alone=True), "undecided"),
         (above({}, 0.8), "undecided"),
         (greater(VALUES, {s: v - 0.1 - 0.01 * s for s, v in VALUES.items()}), "held"),
         (greater({s: v - 0.1 - 0.01 * s for s, v in VALUES.items()}, VALUES), "not held"),
@@ -106,6 +127,10 @@ def test_what_has_no_rank_correlation():
         (greater(VALUES, {0: 0.95, 1: 0.85, 2: 0.99}), "undecided"),
         (greater(VALUES, {0: 0.5}), "undecided"),
         (greater(VALUES, {0: 0.5}, alone=True), "held"),
+        (greater(VALUES, {0: 0.5}, by=0.5, alone=True), "undecided"),
+        (greater({0: 0.5}, VALUES, alone=True), "undecided"),
+        (greater({0: 0.9, 1: 0.9}, {0: 0.5, 1: 0.5}), "undecided"),
+        (greater({s: v + 0.5 for s, v in EQUAL.items()}, EQUAL), "held"),
         (greater(VALUES, {9: 0.5}), "undecided"),
         (greater(VALUES, VALUES), "not held"),
         (statistics.related(spearman([1, 2, 3, 4, 5, 6], [1, 2, 3, 4, 5, 6])), "held"),
@@ -117,6 +142,15 @@ def test_an_interval_decides(decision, verdict):
     assert decision.verdict == verdict
     assert decision.said
     assert decision.low is None or decision.low <= decision.value <= decision.high
+
+
+def test_one_seed_that_does_not_hold_says_so():
+    found = greater({0: 0.59}, {0: 0.5}, by=0.1, alone=True)
+    assert found.said.endswith("one seed does not say how much seeds differ, and it is not above 0.1")
+
+
+def test_a_correlation_has_pairs_and_no_seeds():
+    assert statistics.related(spearman([1, 2, 3, 4, 5, 6], [1, 2, 3, 4, 6, 5])).seeds == 0
 
 
 def test_a_decision_says_what_was_found():

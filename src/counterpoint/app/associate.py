@@ -17,14 +17,15 @@ from counterpoint import sources
 from counterpoint.app.assess import dataset_of
 from counterpoint.app.attributes import ByExample, Resolved, read_rules, resolve
 from counterpoint.errors import RunError, SourceError
+from counterpoint.evaluation.auroc import auroc
 from counterpoint.evaluation.calibration import expected_calibration_error, fit_temperature
 from counterpoint.evaluation.probe import linear_probe
-from counterpoint.evaluation.readability import Heads, Reading, Roles, area_influence, divide_rows, read_attributes
+from counterpoint.evaluation.readability import Heads, Reading, Roles, divide_rows, read_attributes
 from counterpoint.evaluation.resampling import bootstrap
 from counterpoint.evaluation.valleys import agreement, find_valleys
 from counterpoint.random import Streams
 from counterpoint.recipe import part_from_json
-from counterpoint.report.attributes import interval_of, write_attributes
+from counterpoint.report.attributes import GAPS, UNIONS, interval_of, write_attributes
 from counterpoint.run import Run
 from counterpoint.serving import Association, Associator, Loaded, load, load_attributes, save_attributes
 from counterpoint.types import Dataset, Embeddings, Images, Source, Split
@@ -338,7 +339,7 @@ def _with_planes(found: Associator, data: _Data, resolved: Resolved | None, coun
     if resolved is not None and len(planes):
         distance, truths = planes.distance(test), resolved.targets[data.roles.test]
         for k, one in enumerate(stored):
-            area, name = max((_area(distance[:, k], truths[:, j]), name) for j, name in enumerate(resolved.names))
+            area, name = max((_either_way(distance[:, k], truths[:, j]), name) for j, name in enumerate(resolved.names))
             one |= {"attribute": name, "attribute_area": area}
     about = {**found.about, "valleys": stored, "sought": count}
     names = tuple(f"plane {i + 1}" for i in range(len(planes)))
@@ -346,14 +347,11 @@ def _with_planes(found: Associator, data: _Data, resolved: Resolved | None, coun
     return replace(found, planes=names, plane_weight=weight, plane_bias=bias, about=about)
 
 
-def _area(distance: Tensor, truth: Tensor) -> float:
+def _either_way(distance: Tensor, truth: Tensor) -> float:
     """How well a plane's side says an attribute, whichever side it is; 0 where nobody knows."""
     known = truth >= 0
-    answers = truth[known] == 1
-    if not bool(answers.any()) or bool(answers.all()):
-        return 0.0
-    area, _ = area_influence(distance[known], answers)
-    return max(area, 1 - area)
+    area = auroc(distance[known], truth[known] == 1)
+    return 0.0 if math.isnan(area) else max(area, 1 - area)
 
 
 def readings_of(found: Associator) -> tuple[Reading, ...]:
@@ -414,19 +412,21 @@ def show_attributes(found: Associator) -> None:
         console = Console(width=WIDTH)
     readings = readings_of(found)
     if readings:
-        heads = ("attribute", "verdict", "AUROC", "above pixels", "above random", "above unions", "accuracy", "ECE")
+        heads = ("attribute", "verdict", "AUROC", *GAPS, "accuracy", "ECE")
         table = Table(*heads)
         for one in readings:
             share = "–" if one.accuracy is None else f"{one.accuracy.value:.1%}"
             error = "–" if one.error is None else f"{one.error:.3f}"
             verdict = Text("readable", "green") if one.readable else Text(one.why, "red")
-            gaps = (one.over_pixels, one.over_random, one.over_union)
+            gaps = (one.over_pixels, one.over_shuffled, one.over_union)
             told = [interval_of(one.auroc), *(interval_of(gap, signed=True) for gap in gaps)]
             shown = [Text(word.replace(" (", "\n(")) for word in told]
             table.add_row(Text(one.name), verdict, *shown, Text(share), Text(error))
         console.print(table)
         good = sum(one.readable for one in readings)
         console.print(Text(f"{good} of {len(readings)} attributes can be read; {found.about['roles']}."))
+        if any(one.over_union is not None for one in readings):
+            console.print(Text(UNIONS))
     valleys = cast(list[dict[str, Any]], found.about["valleys"])
     if valleys:
         labelled, named = "classes" in valleys[0], "attribute" in valleys[0]

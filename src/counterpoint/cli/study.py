@@ -163,8 +163,18 @@ def study(
     )
     show_claims(done)
     click.echo(done.page)
+    if any(result.failed for result in done.results.every):
+        raise click.exceptions.Exit(1)
 
 
 def _typed(arguments: list[str]) -> list[str]:
-    """The words of the command line from `study` on."""
-    return arguments[arguments.index("study") :] if "study" in arguments else ["study"]
+    """The words of the command line from `study` on, without those that say how it was run this time."""
+    once = ("--adopt", "--max-time", "--jobs")
+    words = iter(arguments[arguments.index("study") :] if "study" in arguments else ["study"])
+    kept: list[str] = []
+    for word in words:
+        if word in once:
+            next(words, None)
+        elif not word.startswith(tuple(f"{flag}=" for flag in once)):
+            kept.append(word)
+    return kept

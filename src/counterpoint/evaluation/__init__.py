@@ -1,13 +1,15 @@
 """What a representation knows: pure functions from embeddings to scores, each with its uncertainty.
 
 One question a file: neighbours and probe (can classes be read off?), super_class (can any set of them?), ranking and
-pairs (are equals near?), clusters, geometry and spectra (is the space used?), maps (for the eye); protocol asks most.
+pairs (are equals near?), clusters, geometry and spectra (is the space used?), maps (for the eye),
+map_quality (is the eye right?); protocol asks most.
 """
 
 from counterpoint.evaluation.classification import confusion_matrix, top_k_accuracy
 from counterpoint.evaluation.clusters import cluster_agreement
 from counterpoint.evaluation.geometry import alignment, class_alignment, uniformity
 from counterpoint.evaluation.linear_heads import Converged, Passes
+from counterpoint.evaluation.map_quality import linearity, neighbour_purity
 from counterpoint.evaluation.maps import embedding_map
 from counterpoint.evaluation.neighbours import knn_accuracy, knn_predict
 from counterpoint.evaluation.pairs import overlap, verification
@@ -48,7 +50,9 @@ __all__ = [
     "knn_accuracy",
     "knn_predict",
     "linear_probe",
+    "linearity",
     "multi_class_error",
+    "neighbour_purity",
     "overlap",
     "random_subsets",
     "rank_me",

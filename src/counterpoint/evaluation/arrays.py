@@ -6,13 +6,12 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int, Int64
 from torch import Tensor
-from torch.nn.functional import normalize
 
 from counterpoint.errors import ShapeError
 from counterpoint.random import Stream
 from counterpoint.types import Embeddings
 
-__all__ = ["CELLS", "Features", "Labels", "Values", "blocks", "features", "labelled", "sampled", "unit", "values"]
+__all__ = ["CELLS", "Features", "Labels", "Values", "blocks", "features", "labelled", "sampled", "values"]
 
 Features = Embeddings | Float[Tensor, "_ _"] | Float[np.ndarray, "_ _"]
 """Rows to evaluate: `h` of Embeddings, or a matrix of one row for each image."""
@@ -58,11 +57,6 @@ def labelled(x: Features, labels: Labels | None, of: str) -> tuple[Float[Tensor,
     if not keep.any():
         raise ShapeError(f"none of the {len(rows)} {of} rows has a known label, and this score needs some")
     return (rows, known) if bool(keep.all()) else (rows[keep], known[keep])
-
-
-def unit(rows: Float[Tensor, "row width"]) -> Float[Tensor, "row width"]:
-    """Rows of length one; a row of zeros stays."""
-    return normalize(rows, dim=1)
 
 
 def blocks(rows: int, columns: int, cells: int = CELLS) -> Iterator[slice]:

@@ -7,9 +7,10 @@ import torch
 from jaxtyping import Float64, Int64
 from torch import Tensor
 
-from counterpoint.evaluation.arrays import Features, Labels, features, labelled, sampled, unit
+from counterpoint.evaluation.arrays import Features, Labels, features, labelled, sampled
 from counterpoint.evaluation.resampling import Estimate, centred, resamples
 from counterpoint.random import Streams
+from counterpoint.sphere import unit
 
 __all__ = ["ClusterAgreement", "agreement", "cluster_agreement", "k_means"]
 

@@ -7,9 +7,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from counterpoint.errors import ShapeError
-from counterpoint.evaluation.arrays import CELLS, Features, Labels, blocks, features, labelled, sampled, unit
+from counterpoint.evaluation.arrays import CELLS, Features, Labels, blocks, features, labelled, sampled
 from counterpoint.evaluation.resampling import Estimate, from_influence, percentiles, resamples
 from counterpoint.random import Streams
+from counterpoint.sphere import unit
 
 __all__ = [
     "alignment",

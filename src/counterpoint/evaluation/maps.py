@@ -8,8 +8,9 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from counterpoint.errors import MissingExtra, ShapeError
-from counterpoint.evaluation.arrays import Features, features, sampled, unit
+from counterpoint.evaluation.arrays import Features, features, sampled
 from counterpoint.random import Streams
+from counterpoint.sphere import unit
 
 __all__ = ["EmbeddingMap", "Method", "embedding_map"]
 

@@ -7,7 +7,8 @@ from jaxtyping import Float64, Int64
 from torch import Tensor
 
 from counterpoint.errors import ShapeError
-from counterpoint.evaluation.arrays import CELLS, Features, Labels, blocks, features, labelled, unit
+from counterpoint.evaluation.arrays import CELLS, Features, Labels, blocks, features, labelled
+from counterpoint.sphere import unit
 
 __all__ = ["Weights", "knn_accuracy", "knn_predict"]
 

@@ -8,9 +8,10 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from counterpoint.errors import ShapeError
-from counterpoint.evaluation.arrays import CELLS, Features, Labels, blocks, labelled, unit
+from counterpoint.evaluation.arrays import CELLS, Features, Labels, blocks, labelled
 from counterpoint.evaluation.resampling import Estimate, of_draws
 from counterpoint.random import Stream, Streams
+from counterpoint.sphere import unit
 
 __all__ = ["Metric", "OneShot", "one_shot"]
 

@@ -7,9 +7,11 @@ from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
 from counterpoint.errors import ShapeError
-from counterpoint.evaluation.arrays import CELLS, Features, Labels, Values, blocks, labelled, unit, values
+from counterpoint.evaluation.arrays import CELLS, Features, Labels, Values, blocks, labelled, values
+from counterpoint.evaluation.auroc import auroc
 from counterpoint.evaluation.resampling import Estimate, centred, resamples
 from counterpoint.random import Stream, Streams
+from counterpoint.sphere import unit
 
 __all__ = ["BINS", "Pairs", "Separation", "Verification", "overlap", "sample_pairs", "separation", "verification"]
 
@@ -159,10 +161,6 @@ class _Order:
         return torch.nn.functional.pad(risen / risen[:, -1:], (1, 0))
 
 
-def _area(fpr: Tensor, tpr: Tensor) -> Tensor:
-    return torch.trapezoid(tpr, fpr, dim=1)
-
-
 def _equal_error(fpr: Tensor, tpr: Tensor) -> tuple[Tensor, Tensor]:
     """Where fpr = 1 - tpr, between two points of the curve, and the index of the first point at or past it."""
     excess = fpr + tpr - 1
@@ -182,7 +180,8 @@ def _verification(pairs: Pairs, points: int) -> Verification:
     kept = torch.searchsorted(((fpr + tpr) / 2)[0].contiguous(), target).clamp(max=fpr.shape[1] - 1).unique()
     kept = torch.cat((torch.tensor([0]), kept, torch.tensor([fpr.shape[1] - 1]))).unique()
     threshold = float(order.level[int(where) - 1])
-    return Verification(float(_area(fpr, tpr)), float(rate), threshold, fpr[0, kept], tpr[0, kept])
+    area = auroc(pairs.similarity.cpu(), pairs.same.cpu())
+    return Verification(area, float(rate), threshold, fpr[0, kept], tpr[0, kept])
 
 
 def verification(
@@ -236,7 +235,7 @@ def separation(pairs: Pairs, rows: int, *, draws: int = 200, seed: int = 0, poin
         means = [m[:, 1] / m[:, 0] for m in (one, other)]
         variances = [(m[:, 2] / m[:, 0] - mean**2).clamp(min=0) for m, mean in zip((one, other), means, strict=True)]
         d_prime = (means[0] - means[1]) / ((variances[0] + variances[1]) / 2).sqrt()
-        found = (shares.amin(1).sum(1), _area(fpr, tpr), _equal_error(fpr, tpr)[0], d_prime)
+        found = (shares.amin(1).sum(1), torch.trapezoid(tpr, fpr, dim=1), _equal_error(fpr, tpr)[0], d_prime)
         return torch.stack(found, 1), shares
 
     value, shares = statistics(torch.ones(1, len(similarity), dtype=torch.float64))

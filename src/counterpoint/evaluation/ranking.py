@@ -7,8 +7,9 @@ from jaxtyping import Float64, Int64
 from torch import Tensor
 
 from counterpoint.errors import ShapeError
-from counterpoint.evaluation.arrays import CELLS, Features, Labels, blocks, labelled, sampled, unit
+from counterpoint.evaluation.arrays import CELLS, Features, Labels, blocks, labelled, sampled
 from counterpoint.random import Streams
+from counterpoint.sphere import unit
 
 __all__ = ["RECALLS", "Retrieval", "retrieval"]
 

@@ -1,16 +1,17 @@
-"""Can an attribute be read off frozen features: better than off raw pixels, and better than an arbitrary attribute?"""
+"""Can an attribute be read off frozen features: better than off raw pixels, and better than chance?"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Float64, Int64
+from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.nn.functional import softplus
 
 from counterpoint.errors import ShapeError
 from counterpoint.evaluation.arrays import sampled
+from counterpoint.evaluation.auroc import auroc_influence
 from counterpoint.evaluation.calibration import (
     BINS,
     Platt,
@@ -23,7 +24,7 @@ from counterpoint.evaluation.linear_heads import Converged, fit_heads
 from counterpoint.evaluation.resampling import Estimate, bootstrap, from_influence
 from counterpoint.random import Stream, Streams
 
-__all__ = ["Heads", "Reading", "Roles", "area_influence", "divide_rows", "fit_attributes", "read_attributes"]
+__all__ = ["Heads", "Reading", "Roles", "divide_rows", "fit_attributes", "read_attributes"]
 
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # of C, tried on held-out rows
 SELECTION_ROWS = 10_000
@@ -87,10 +88,10 @@ class Reading:
         auroc: on the embeddings.
         pixels: on raw pixels.
         over_pixels: their difference, paired by rows.
-        random: mean over attributes whose images were drawn at random, as many; on the embeddings.
-        over_random: the difference.
-        union: mean over unions of as many classes, drawn at random; None where the attribute is no set of classes.
-        over_union: the difference.
+        shuffled: the same with shuffled labels, which is chance: mean over random sets of as many images.
+        over_shuffled: `auroc` less that.
+        union: mean over random unions of as many classes, on the embeddings; None where it is no set of classes.
+        over_union: `auroc` less that.
         accuracy: share of test rows on whose side the probability stands.
         balanced: mean of the accuracies with and without the attribute.
         raw_error: calibration error before calibration.
@@ -108,8 +109,8 @@ class Reading:
     auroc: Estimate
     pixels: Estimate | None = None
     over_pixels: Estimate | None = None
-    random: float | None = None
-    over_random: Estimate | None = None
+    shuffled: float | None = None
+    over_shuffled: Estimate | None = None
     union: float | None = None
     over_union: Estimate | None = None
     accuracy: Estimate | None = None
@@ -136,7 +137,7 @@ class Reading:
     def from_json(cls, data: Mapping[str, Any]) -> "Reading":
         """From what `to_json` gave."""
         values: dict[str, Any] = dict(data)
-        for key in ("auroc", "pixels", "over_pixels", "over_random", "over_union", "accuracy"):
+        for key in ("auroc", "pixels", "over_pixels", "over_shuffled", "over_union", "accuracy"):
             values[key] = None if values[key] is None else Estimate(**values[key])
         if values["curve"] is not None:
             made = {
@@ -155,8 +156,12 @@ class Reading:
 
     @property
     def readable(self) -> bool:
-        """Calibrated, and above raw pixels and random attributes of the same size with the whole interval."""
-        gaps = (self.over_pixels, self.over_random)
+        """Calibrated, and above raw pixels and above chance with the whole interval.
+
+        Random unions of as many classes do not decide: were every union of classes linearly separable, each would read
+        as well as any other, and no set of classes could be better than random ones.
+        """
+        gaps = (self.over_pixels, self.over_shuffled)
         return self.calibrated and all(gap is not None and gap.low > 0 for gap in gaps)
 
     @property
@@ -165,8 +170,8 @@ class Reading:
         if self.few:
             return "too few images to measure"
         missing: list[str] = []
-        if self.over_random is not None and self.over_random.low <= 0:
-            missing.append("no better than random attributes")
+        if self.over_shuffled is not None and self.over_shuffled.low <= 0:
+            missing.append("not above chance")
         if self.over_pixels is not None and self.over_pixels.low <= 0:
             worse = self.over_pixels.high < 0
             missing.append("worse than raw pixels" if worse else "not better than raw pixels")
@@ -221,34 +226,6 @@ def _cut(order: Tensor, at: int, groups: Tensor | None) -> int:
     while groups is not None and 0 < at < len(order) and groups[order[at]] == groups[order[at - 1]]:
         at += 1
     return at
-
-
-def area_influence(scores: Float[Tensor, " row"], truth: Bool[Tensor, " row"]) -> tuple[float, Float64[Tensor, " row"]]:
-    """AUROC, and what each row moves it by: the sum of their squares over n^2 is its variance.
-
-    A row with the attribute is placed among those without, and the other way; ties count half.
-
-    Source: DeLong et al. 1988, "Comparing the areas under two or more correlated ROC curves", by ranks as in
-        Sun & Xu 2014.
-
-    Args:
-        scores: higher where the attribute is more likely.
-        truth: whether a row has it; both must occur.
-    """
-    s = scores.double()
-
-    def placed(among: Tensor, rows: Tensor) -> Tensor:
-        ordered = among.sort().values
-        below = torch.searchsorted(ordered, rows) + torch.searchsorted(ordered, rows, right=True)
-        return below.double() / (2 * len(among))
-
-    yes, no = s[truth], s[~truth]
-    ours = placed(no, yes)
-    area = float(ours.mean())
-    influence = torch.empty_like(s)
-    influence[truth] = (ours - area) * (len(s) / len(yes))
-    influence[~truth] = (1 - placed(yes, no) - area) * (len(s) / len(no))
-    return area, influence
 
 
 def fit_attributes(
@@ -398,9 +375,9 @@ def read_attributes(
 ) -> tuple[Heads, tuple[Reading, ...]]:
     """Train and calibrate heads on embeddings, and say how well each attribute is read.
 
-    Random attributes of the same size: the known answers of an attribute's training and test rows, permuted. For a set
-    of classes also unions of as many classes drawn at random: where every union of classes is linearly separable, a
-    named one is read no better than those.
+    A random attribute of the same size can mean two things, and both are measured. A random set of as many images: the
+    known answers of an attribute's rows, shuffled; nothing is there to read, so that this is chance with these very
+    sizes. And, for a set of classes, a random union of as many classes, of which `Reading.readable` says more.
 
     Intervals are normal, from each test row's influence; what the random draws add is added. They hold one by one.
 
@@ -426,7 +403,7 @@ def read_attributes(
     baseline = fit_attributes(pixels, targets, roles, seed=seed) if pixels is not None else None
     from_pixels = None if baseline is None or pixels is None else baseline.logits(pixels[roles.test])
     wanted = [h for h in range(count) if bool(measured[h])]
-    chance = _permuted(learned, targets, roles, heads, wanted, draws, seed)
+    shuffles = _shuffled(learned, targets, roles, heads, wanted, draws, seed)
     unions = _unions(learned, labels, classes, members, wanted, roles, heads, draws, seed)
     found: list[Reading] = []
     for h, name in enumerate(names):
@@ -438,14 +415,14 @@ def read_attributes(
             auroc = _crossed_area(learned[roles.fit], given, heads.c[h], Streams(seed).at("folds"))
             found.append(Reading(name, fit_rows, fit_yes, len(known), int(yes.sum()), auroc, few=True))
             continue
-        area, influence = area_influence(heads.logits(learned[roles.test][known])[:, h], yes)
+        area, influence = auroc_influence(heads.logits(learned[roles.test][known])[:, h], yes)
         n = len(known)
         auroc = _estimate(area, influence, n)
         raw = over = None
         if from_pixels is not None:
-            other, moved = area_influence(from_pixels[known, h], yes)
+            other, moved = auroc_influence(from_pixels[known, h], yes)
             raw, over = _estimate(other, moved, n), _difference(area - other, influence - moved, n, ())
-        random, over_random = _over(area, influence, chance[h], n)
+        shuffled, over_shuffled = _over(area, influence, shuffles[h], n)
         union, over_union = _over(area, influence, unions[h], n) if h in unions else (None, None)
         said = probability[known, h].double()
         right = ((said >= 0.5) == yes).double()
@@ -460,8 +437,8 @@ def read_attributes(
                 auroc=auroc,
                 pixels=raw,
                 over_pixels=over,
-                random=random,
-                over_random=over_random,
+                shuffled=shuffled,
+                over_shuffled=over_shuffled,
                 union=union,
                 over_union=over_union,
                 accuracy=bootstrap(right, seed=seed),
@@ -499,10 +476,10 @@ def _over(
     return mean, _difference(area - mean, influence - moved, n, areas)
 
 
-def _permuted(
+def _shuffled(
     rows: Tensor, targets: Tensor, roles: Roles, heads: Heads, wanted: list[int], draws: int, seed: int
 ) -> dict[int, list[tuple[float, Tensor]]]:
-    """Areas of attributes whose images were drawn at random, as many as the attribute has."""
+    """Areas of random sets of as many images as the attribute has."""
     if not wanted or draws < 1:
         return {h: [] for h in wanted}
     stream = Streams(seed).at("permuted")
@@ -525,7 +502,7 @@ def _permuted(
         for column in range(i * draws, (i + 1) * draws):
             truth = drawn[roles.test, column]
             known = truth >= 0
-            found[h].append(area_influence(logits[known, column], truth[known] == 1))
+            found[h].append(auroc_influence(logits[known, column], truth[known] == 1))
     return found
 
 
@@ -575,7 +552,7 @@ def _unions(
     logits = fit_attributes(rows, targets, roles, c=strengths, seed=seed).logits(rows[roles.test])
     known = labels[roles.test] >= 0
     truths = targets[roles.test][known] == 1
-    areas = [area_influence(logits[known, i], truths[:, i]) for i in range(len(drawn))]
+    areas = [auroc_influence(logits[known, i], truths[:, i]) for i in range(len(drawn))]
     return {
         h: [
             area
@@ -590,5 +567,5 @@ def _crossed_area(rows: Tensor, given: Tensor, c: float, stream: Stream) -> Esti
     """Cross-validated AUROC on the training rows of an attribute that has no others."""
     known = torch.nonzero(given >= 0)[:, 0]
     logits = _crossed(rows[known], given[known][:, None], [c], stream)[:, 0]
-    area, influence = area_influence(logits, given[known] == 1)
+    area, influence = auroc_influence(logits, given[known] == 1)
     return _estimate(area, influence, len(known))

@@ -9,9 +9,10 @@ from jaxtyping import Float, Float64
 from torch import Tensor
 
 from counterpoint.errors import ShapeError
-from counterpoint.evaluation.arrays import CELLS, Features, blocks, features, sampled, unit
+from counterpoint.evaluation.arrays import CELLS, Features, blocks, features, sampled
 from counterpoint.evaluation.resampling import Estimate, from_influence
 from counterpoint.random import Streams
+from counterpoint.sphere import unit
 from counterpoint.types import Embeddings
 
 __all__ = ["Spectra", "alpha_req", "effective_rank", "rank_me", "spectra", "spectrum"]

@@ -12,7 +12,9 @@ from torch import Tensor
 
 from counterpoint.errors import ShapeError
 from counterpoint.evaluation.arrays import Features, features, sampled
+from counterpoint.evaluation.auroc import auroc
 from counterpoint.random import Stream, Streams
+from counterpoint.sphere import unit
 
 __all__ = ["Agreement", "Valley", "Valleys", "agreement", "find_valleys"]
 
@@ -149,7 +151,7 @@ def _settle(
     spread = (points @ free).square().mean(0)
     starts = free[:, spread.argsort(descending=True, stable=True)[: (restarts + 1) // 2]].T
     drawn = stream.normal(restarts - len(starts), points.shape[1]) * points.square().mean(0).sqrt()
-    w = _unit(_without(torch.cat((starts, drawn)).T, taken).T)
+    w = unit(_without(torch.cat((starts, drawn)).T, taken).T)
     for reach in REACH:
         for step in range(STEPS):
             rate = RATE * (1 - step / STEPS)
@@ -160,8 +162,8 @@ def _settle(
             slope = -(pull.T @ points)  # of the density, up to a factor
             slope = _without(slope.T, taken).T
             slope = slope - (slope * w).sum(1, keepdim=True) * w
-            w = _unit(w - rate * _unit(slope))
-            w = _unit(_without(w.T, taken).T)
+            w = unit(w - rate * unit(slope))
+            w = unit(_without(w.T, taken).T)
     projected = points @ w.T
     place, valleys = _thinnest(projected, width, REACH[-1])
     best = max(range(len(w)), key=lambda i: valleys[i].depth)
@@ -175,10 +177,6 @@ def _settle(
 def _without(columns: Tensor, taken: Tensor) -> Tensor:
     """Columns less what they share with the directions taken, which are orthonormal."""
     return columns - taken @ (taken.T @ columns)
-
-
-def _unit(rows: Tensor) -> Tensor:
-    return rows / rows.norm(dim=1, keepdim=True).clamp_min(1e-12)
 
 
 def _thinnest(projected: Tensor, width: float, reach: float) -> tuple[Tensor, list[Valley]]:
@@ -247,7 +245,7 @@ def agreement(
     counts = torch.bincount(y, minlength=classes).clamp_min(1)
     share = torch.zeros(classes, sides.shape[1]).index_add_(0, y, sides.float()) / counts[:, None]
     stream = Streams(seed).at("directions")
-    drawn = _unit(stream.normal(directions, min(len(rows), 1000)) @ (rows[:1000] - rows.mean(0)))
+    drawn = unit(stream.normal(directions, min(len(rows), 1000)) @ (rows[:1000] - rows.mean(0)))
     projected = checked @ drawn.T
     random = float(_information(projected > projected.median(0).values, truth, classes).mean())
     distance = valleys.distance(checked)
@@ -257,7 +255,7 @@ def agreement(
         chosen = torch.nonzero(share[:, k] > 0.5)[:, 0]
         if not 0 < len(chosen) < int((counts > 1).sum()):
             chosen = share[:, k].argmax()[None]
-        area = _area(distance[:, k], torch.isin(truth, chosen))
+        area = auroc(distance[:, k], torch.isin(truth, chosen))
         found.append(Agreement(tuple(chosen.tolist()), area, explained[k], random))
     return tuple(found)
 
@@ -270,12 +268,3 @@ def _information(sides: Tensor, labels: Tensor, classes: int) -> Tensor:
     shared = torch.where(joint > 0, joint * (joint / (side * label).clamp_min(1e-300)).log(), 0.0).sum((0, 1))
     entropy = -torch.where(side > 0, side * side.clamp_min(1e-300).log(), 0.0).sum((0, 1))
     return torch.where(entropy > 0, shared / entropy.clamp_min(1e-300), 0.0)
-
-
-def _area(scores: Tensor, truth: Tensor) -> float:
-    """AUROC; nan where one side is empty."""
-    yes, no = scores[truth], scores[~truth].sort().values
-    if not len(yes) or not len(no):
-        return float("nan")
-    below = torch.searchsorted(no, yes) + torch.searchsorted(no, yes, right=True)
-    return float(below.double().mean() / (2 * len(no)))

@@ -13,12 +13,18 @@ from counterpoint.evaluation.readability import TOLERANCE, Reading
 from counterpoint.evaluation.resampling import Estimate
 from counterpoint.report.charts import Axis, Chart, Line
 from counterpoint.report.exhibits import Bars, Exhibit, Pictures, Section, Table
+from counterpoint.report.numbers import per_cent
 from counterpoint.report.study import write_sections
 from counterpoint.types import Images
 
-__all__ = ["attribute_sections", "interval_of", "write_attributes"]
+__all__ = ["GAPS", "UNIONS", "attribute_sections", "interval_of", "write_attributes"]
 
 SHOWN = 6  # images of either end of a row
+GAPS = ("above raw pixels", "above chance (shuffled labels)", "against random unions of as many classes")
+UNIONS = (
+    "Random unions of as many classes are shown and do not decide: where any union of classes is linearly separable, "
+    "as contrastive representations are said to make it, each reads as well as a named one, and none could be better."
+)
 
 
 def write_attributes(
@@ -59,8 +65,8 @@ def write_attributes(
     if label:
         value, low, high = label["accuracy"]
         facts["class"] = (
-            f"a linear classifier names {value:.1%} ({low:.1%} to {high:.1%}) of {label['rows']:,} test images "
-            f"rightly; calibration error {label['error']:.3f}"
+            f"a linear classifier names {per_cent(value)} ({per_cent(low)} to {per_cent(high)}) of "
+            f"{label['rows']:,} test images rightly; calibration error {label['error']:.3f}"
         )
     return write_sections(
         target,
@@ -76,7 +82,6 @@ def _summary(readings: Sequence[Reading], about: Mapping[str, Any]) -> tuple[str
     said: list[str] = []
     if readings:
         good = [one.name for one in readings if one.readable]
-        measured = [one for one in readings if not one.few]
         said.append(
             f"{len(good)} of {len(readings)} attributes can be read off the embeddings of {about['dataset']}"
             + (f": {_listed(good)}." if good else ".")
@@ -84,14 +89,13 @@ def _summary(readings: Sequence[Reading], about: Mapping[str, Any]) -> tuple[str
         bad = [f"{one.name} ({one.why})" for one in readings if not one.readable]
         if bad:
             said.append(f"Not readable: {'; '.join(bad)}.")
-        unions = [one for one in measured if one.over_union is not None]
+        unions = [one.over_union for one in readings if one.over_union is not None]
         if unions:
-            more = sum(one.over_union is not None and one.over_union.low > 0 for one in unions)
+            better, worse = sum(gap.low > 0 for gap in unions), sum(gap.high < 0 for gap in unions)
             said.append(
-                f"{more} of the {len(unions)} sets of classes read better than as many classes drawn at random. Where "
-                "any union of classes is linearly separable, as contrastive representations are said to make it, a "
-                "named one has no advantage: this says whether the attribute is more than a list of classes, and "
-                "does not count against it."
+                f"Against random unions of as many classes, {better or 'none'} of the {len(unions)} sets of classes "
+                f"{'has' if better < 2 else 'have'} a larger AUROC with the whole interval, and {worse or 'none'} a "
+                f"smaller one. {UNIONS}"
             )
     if about["sought"]:
         count = len(about["valleys"]) or "No"
@@ -131,8 +135,10 @@ def interval_of(estimate: Estimate | None, *, signed: bool = False) -> str:
     """`0.981 (0.977 to 0.985)`, with as many digits as the interval needs; a dash where there is none."""
     if estimate is None:
         return "–"
-    width = estimate.high - estimate.low
+    width, end = estimate.high - estimate.low, min(abs(estimate.low), abs(estimate.high))
     digits = 5 if width < 2e-4 else 4 if width < 2e-3 else 3
+    if estimate.low * estimate.high > 0:  # it leaves out zero, and must not look as if it began there
+        digits = next((more for more in range(digits, 8) if round(end, more) > 0), 8)
     form = f"{{:{'+' if signed else ''}.{digits}f}}"
     value, low, high = (form.format(v).replace("-", "−") for v in (estimate.value, estimate.low, estimate.high))
     return f"{value} ({low} to {high})"
@@ -143,33 +149,33 @@ def _readable(readings: Sequence[Reading], about: Mapping[str, Any]) -> Section:
     short = Table(
         name="attributes",
         title="Every attribute",
-        columns=("attribute", "verdict", "AUROC", "above raw pixels", "above random images", "calibration error"),
+        columns=("attribute", "verdict", "AUROC", *GAPS[:2], "ECE"),
         rows=tuple(
             (
                 one.name,
                 "readable" if one.readable else one.why,
                 interval_of(one.auroc),
                 interval_of(one.over_pixels, signed=True),
-                interval_of(one.over_random, signed=True),
+                interval_of(one.over_shuffled, signed=True),
                 one.error,
             )
             for one in readings
         ),
         note="AUROC: the chance that an image with the attribute gets a higher probability than one without; 0.5 is "
-        "guessing. Random images: attributes whose images were drawn, as many. Differences are paired by test images.",
+        "guessing. Its differences are paired by test images: from the same head on raw pixels, and from heads that "
+        "learn random sets of as many images, where there is nothing to read. ECE: the calibration error.",
     )
     long = Table(
         name="attributes-more",
         title="What they are, and more figures",
         columns=(
-            "attribute", "defined as", "above random unions", "accuracy", "balanced accuracy", "test images with it",
-            "test images", "training images with it", "training images",
+            "attribute", "defined as", "accuracy", "balanced accuracy", "test images with it", "test images",
+            "training images with it", "training images",
         ),
         rows=tuple(
             (
                 one.name,
                 told.get(one.name, ""),
-                interval_of(one.over_union, signed=True),
                 None if one.accuracy is None else one.accuracy.value,
                 one.balanced,
                 one.yes,
@@ -179,21 +185,33 @@ def _readable(readings: Sequence[Reading], about: Mapping[str, Any]) -> Section:
             )
             for one in readings
         ),
-        note="Random unions: as many classes drawn at random, for sets of classes.",
         percent=("accuracy", "balanced accuracy"),
         folded=True,
     )  # fmt: skip
     measured = [one for one in readings if not one.few]
+    united = [one for one in measured if one.over_union is not None]
     return Section(
         "readable",
         "Which attributes can be read",
         (
             f"An attribute counts as readable where a linear head on the frozen embeddings is calibrated (calibration "
             f"error at most {TOLERANCE}, or no larger than chance makes it with so many images), and its AUROC lies "
-            "above that of the same head on raw pixels and above that of attributes whose images were drawn at random, "
-            "each with the whole 95 % interval. Intervals hold one by one.",
+            "above that of the same head on raw pixels and above chance, each with the whole 95 % interval. Chance is "
+            "what the same head reads of shuffled labels, that is of random sets of as many images. Intervals hold one "
+            "by one.",
         ),
-        (*((_bars(measured),) if measured else ()), short, long),
+        (*((_bars(measured),) if measured else ()), short, *((_unions(united),) if united else ()), long),
+    )
+
+
+def _unions(united: Sequence[Reading]) -> Table:
+    return Table(
+        name="attributes-unions",
+        title="Sets of classes against random unions of as many classes",
+        columns=("attribute", "AUROC", GAPS[2]),
+        rows=tuple((one.name, interval_of(one.auroc), interval_of(one.over_union, signed=True)) for one in united),
+        note=f"{UNIONS} The difference is from the mean of the unions, paired by test images; draws count in its "
+        "interval.",
     )
 
 
@@ -298,16 +316,16 @@ def _planes(valleys: Sequence[Mapping[str, Any]], images: Any, distances: Tensor
     labelled = all("classes" in one for one in valleys)
     columns = ["plane", "depth of the valley", "images on the positive side"]
     if labelled:
-        columns += ["classes mostly on it", "AUROC for those", "explained by class", "of random directions"]
+        columns += ["classes mostly on it", "AUROC for those", "explained by class"]
     named = all("attribute" in one for one in valleys)
     if named:
-        columns += ["nearest attribute", "AUROC for that"]
+        columns += ["nearest attribute", "its AUROC"]
     rows = tuple(
         (
             name,
             one["depth"],
             one["share"],
-            *((", ".join(one["classes"]), one["area"], one["information"], one["of_random"]) if labelled else ()),
+            *((", ".join(one["classes"]), one["area"], one["information"]) if labelled else ()),
             *((one["attribute"], one["attribute_area"]) if named else ()),
         )
         for name, one in zip(names, valleys, strict=True)
@@ -330,10 +348,11 @@ def _planes(valleys: Sequence[Mapping[str, Any]], images: Any, distances: Tensor
                 tuple(columns),
                 rows,
                 "AUROC of the distance for the classes that lie mostly on the positive side, on test images. Explained "
-                "by class: mutual information of side and class over the entropy of the side."
+                "by class: mutual information of side and class over the entropy of the side; of random directions, "
+                f"cut at the median, {per_cent(valleys[0]['of_random'])} on average."
                 if labelled
                 else "The data have no labels to compare with.",
-                ("images on the positive side", "explained by class", "of random directions"),
+                ("images on the positive side", "explained by class"),
             ),
             Pictures(
                 "Both ends of each plane",

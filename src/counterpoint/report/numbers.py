@@ -6,7 +6,7 @@ import re
 from counterpoint.report.run import Measure
 from counterpoint.report.verdict import Difference
 
-__all__ = ["amount", "duration", "figure", "interval", "is_count", "is_share", "points"]
+__all__ = ["amount", "duration", "figure", "in_points", "interval", "is_count", "is_share", "per_cent", "points"]
 
 SHARES = re.compile(r"accuracy|knn|probe|top|recall|precision|few|shot|label|_at_|map|eer|error", re.IGNORECASE)
 SHARE_GROUPS = ("classification", "few labels", "retrieval")
@@ -44,6 +44,16 @@ def figure(value: float, share: bool, count: bool = False) -> str:
         return f"{mantissa.replace('-', '−')} · 10{str(int(exponent)).translate(SUPERSCRIPTS)}"
     digits = 0 if count or size >= 100 else 1 if size >= 10 else 2 if size >= 1 else 3
     return f"{value:,.{digits}f}".replace("-", "−")
+
+
+def per_cent(value: float) -> str:
+    """A share in a sentence: 0.9719 as 97.2 %; 0.0163 as 1.63 %, since small ones are told apart by more digits."""
+    return f"{value * 100:.{2 if abs(value) < 0.1 else 1}f} %".replace("-", "−")
+
+
+def in_points(value: float) -> str:
+    """A difference of shares in a sentence: 0.117 as 11.7 points."""
+    return f"{per_cent(value).removesuffix(' %')} points"
 
 
 def interval(measure: Measure, between: str = "–") -> str:

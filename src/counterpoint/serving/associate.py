@@ -17,7 +17,7 @@ from counterpoint.serving.load import Loaded, load
 
 __all__ = ["Association", "Associator", "encoder_digest", "load_attributes", "save_attributes"]
 
-VERSION = 1
+VERSION = 2
 FILE = "attributes.safetensors"
 
 

@@ -9,9 +9,11 @@ import re
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from typing import Any, cast
+
+from filelock import FileLock, Timeout
 
 from counterpoint.app.asked import Asked, compose_asked, facts_of
 from counterpoint.app.assess import fresh, restored
@@ -38,6 +40,9 @@ __all__ = [
     "finished",
     "folder_of",
     "layout_of",
+    "lock_of",
+    "named_data",
+    "outdated",
     "same_data",
     "seconds_of",
     "what",
@@ -81,6 +86,22 @@ def what(value: Any) -> Any:
         defaults = {f.name for f in dataclasses.fields(kind) if f.default is not dataclasses.MISSING}
         dropped = _PLACES & (defaults - {"root"} if part.get("name") == "idx" else defaults)
     return {k: what(v) for k, v in part.items() if k not in dropped}
+
+
+def _roots(value: Any) -> int:
+    """How many places a stored value names."""
+    if isinstance(value, list):
+        return sum(map(_roots, cast(list[Any], value)))
+    if not isinstance(value, dict):
+        return 0
+    part = cast(dict[str, Any], value)
+    return ("root" in part) + sum(map(_roots, part.values()))
+
+
+def named_data(source: Source) -> bool:
+    """Whether a source's name alone says what its data is, wherever it lies: MNIST is, a folder of photos is not."""
+    stored = part_to_json(source)
+    return _roots(what(stored)) < _roots(stored)
 
 
 @cache
@@ -149,6 +170,13 @@ def finished(folder: Path) -> bool:
     return bool(ends) and ends[-1].get("reason") == "finished" and ends[-1].get("step") == total
 
 
+def lock_of(cell: Cell, store: Path) -> FileLock:
+    """Held by whoever works on a cell."""
+    locks = store / ".locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    return FileLock(locks / f"{folder_of(cell, store).name}.lock")
+
+
 def seconds_of(folder: Path) -> tuple[float, int]:
     """Seconds that the logged steps of a run took, and how many steps these are; as the rates in its log say."""
     run = Run(folder)
@@ -195,6 +223,24 @@ def difference(cell: Cell, folder: Path) -> str:
     return ""
 
 
+@lru_cache(maxsize=4096)
+def _difference_of(cell: Cell, folder: Path, written: int) -> str:
+    """Kept while the run's file is as it was: a page is written every minute, and composing a recipe takes 10 ms."""
+    return difference(cell, folder)
+
+
+def outdated(cell: Cell, folder: Path) -> str:
+    """Why a finished run is no longer what its cell asks for, and what to do; empty where it is.
+
+    The digest in a folder's name stands for what was asked for, not for what a recipe made of it: that may change.
+    """
+    why = _difference_of(cell, folder, (folder / "recipe.json").stat().st_mtime_ns)
+    return why and (
+        f"{str(folder)!r} is not what the cell asks for today ({why}); move the folder away to have it trained again, "
+        "or use another folder with --cells"
+    )
+
+
 def _apart(field: str, found: Any, wanted: Any) -> str:
     """`its dials.policy is 'none', not 'elastic'`: the first key in which two mappings differ."""
     if isinstance(found, dict) and isinstance(wanted, dict):
@@ -224,15 +270,20 @@ def adopt(folder: Path, cell: Cell, store: Path = CELLS) -> Path:
     """Move a run that was trained elsewhere to where a cell has it, if it is what the cell asks for.
 
     Raises:
-        RunError: it is another run, or the cell has one already.
+        RunError: it is another run, or not trained to its end; the cell has one already, or is being worked on.
     """
     if why := difference(cell, folder):
         raise RunError(f"{str(folder)!r} is not the run that the cell asks for: {why}")
+    if not finished(folder):
+        raise RunError(f"{str(folder)!r} is not trained to its end, so it stays; adopt it when it is")
     target = folder_of(cell, store)
-    if target.exists():
-        raise RunError(f"{str(target)!r} exists already; the run in {str(folder)!r} is left where it is")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    os.rename(folder, target)
+    try:
+        with lock_of(cell, store).acquire(timeout=0):
+            if target.exists():
+                raise RunError(f"{str(target)!r} exists already; the run in {str(folder)!r} is left where it is")
+            os.rename(folder, target)
+    except Timeout:
+        raise RunError(f"another process works on {str(target)!r}; {str(folder)!r} is left where it is") from None
     return target
 
 

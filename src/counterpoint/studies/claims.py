@@ -2,14 +2,14 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from counterpoint.errors import RunError
 from counterpoint.files import write_json, write_text
-from counterpoint.studies.study import Claim, Decision, Results, Study
+from counterpoint.studies.study import Claim, Decision, Result, Results, Study
 
 __all__ = ["collect", "decide", "in_percent", "markdown", "measured", "record", "write_claims"]
 
@@ -21,12 +21,47 @@ _SCALES = {
 }
 
 
+@dataclass(frozen=True, eq=False)
+class _Watched(Results):
+    """Results that note which cells a rule looks at."""
+
+    looked: list[Result] = field(default_factory=list[Result])
+
+    def asked(self, **place: str) -> tuple[Result, ...]:
+        """Noted."""
+        found = super().asked(**place)
+        self.looked.extend(found)
+        return found
+
+    def __iter__(self) -> Iterator[Result]:
+        """Noted: all, those too that have not finished."""
+        self.looked.extend(self.every)
+        return super().__iter__()
+
+
+def _so_far(decision: Decision, looked: Sequence[Result]) -> Decision:
+    """A rule decides nothing yet while a run that it looks at is missing, or a seed for want of an answer."""
+    runs = {id(result): result for result in looked}.values()
+    missing = [result for result in runs if result.folder is None]
+    if not missing and decision.seeds < len({result.cell.seed for result in runs}):
+        missing = [result for result in runs if result.error]
+    if decision.verdict == "undecided" or not missing:
+        return decision
+    said = f"so far {decision.verdict}, while {len(missing)} of the {len(runs)} runs that it looks at lack something"
+    return replace(decision, verdict="undecided", said=f"{said}: {decision.said}")
+
+
 def decide(study: Study, results: Results) -> dict[str, Decision]:
-    """Every claim by its key; one whose rule cannot be computed from what is there is undecided, and says why."""
+    """Every claim by its key.
+
+    One whose rule cannot be computed from what is there is undecided, and so is one of whose seeds some are still
+    missing; it says why.
+    """
     found: dict[str, Decision] = {}
     for claim in study.claims:
+        watched = _Watched(results.every)
         try:
-            decision = claim.decide(results)
+            decision = _so_far(claim.decide(watched), watched.looked or results.every)
             found[claim.key] = replace(decision, said=_typeset(decision.said), effect=_typeset(decision.effect))
         except Exception as error:
             said = f"its rule could not be computed from the cells that are there: {type(error).__name__}: {error}"
@@ -115,6 +150,16 @@ def measured(decision: Mapping[str, Any], *, percent: bool = False) -> str:
     return told
 
 
+def _seeds(one: Mapping[str, Any]) -> str:
+    """Of how many seeds the decisions of a study are, and how many were asked for: `2 of 3 seeds`, `1 to 3 seeds`."""
+    known = [claim["decision"]["seeds"] for claim in one["claims"] if claim["decision"]["seeds"]]
+    if not known:
+        return f"none of {one['seeds']} seeds" if one["seeds"] > 1 else "no seed"
+    least, most, asked = min(known), max(known), one["seeds"]
+    told = str(most) if least == most else f"{least} to {most}"
+    return f"{told}{f' of {asked}' if most < asked else ''} {'seed' if max(most, asked) == 1 else 'seeds'}"
+
+
 def _cell(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|")
 
@@ -128,7 +173,8 @@ def markdown(kept: Sequence[Mapping[str, Any]]) -> str:
         "",
         "Checkable sentences of papers, and what became of them here. Made by `counterpoint claims` from the studies'",
         "`claims.json`; each rule stands in the study's code, whose history says when it was written. Measured values",
-        "are means over seeds ± standard deviation [Student's 95 % interval of the mean].",
+        "are means over seeds ± standard deviation [Student's 95 % interval of the mean]. An interval says how far",
+        "runs with other seeds may lie, not how far other test images would move the value.",
         "",
         f"{len(every)} claims: {counts}.",
     ]
@@ -136,9 +182,8 @@ def markdown(kept: Sequence[Mapping[str, Any]]) -> str:
     if set(scales) - {"full"}:
         lines += ["", "Scales: " + "; ".join(f"`{scale}`: {_SCALES.get(scale, 'its own')}" for scale in scales) + "."]
     for one in kept:
-        seeds = f"{one['seeds']} {'seed' if one['seeds'] == 1 else 'seeds'}"
         scale = f", scale `{one['scale']}`" if one["scale"] else ""
-        lines += ["", f"## {one['title']}: {one['data']}{scale}, {seeds}", "", f"`{one['command']}`"]
+        lines += ["", f"## {one['title']}: {one['data']}{scale}, {_seeds(one)}", "", f"`{one['command']}`"]
         if one["source"]:
             lines += ["", f"Source: {one['source']}"]
         lines += ["", "| Claim | Where | Published | Measured | Rule | Verdict |", "|---|---|---|---|---|---|"]

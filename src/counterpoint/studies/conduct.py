@@ -258,7 +258,7 @@ def _write(folder: Path, made: Study, results: Results, asked: Mapping[str, Any]
             "seed": r.cell.seed,
             "recipe": r.cell.recipe,
             "digest": digest(asked_for(r.cell)),
-            "folder": str(folder_of(r.cell, store)),
+            "folder": folder_of(r.cell, store).name,
             "state": _state(r),
             "seconds": round(r.seconds, 1),
             "error": r.error,

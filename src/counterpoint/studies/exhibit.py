@@ -33,9 +33,8 @@ def averaged(results: Results, path: Sequence[str], place: Mapping[str, str]) ->
         place: values of some axes.
     """
     held: dict[int, list[float | None]] = {}
-    for result in results.every:
-        if all(result.cell.place.get(axis) == value for axis, value in place.items()):
-            held.setdefault(result.cell.seed, []).append(_value(result, path))
+    for result in results.asked(**place):
+        held.setdefault(result.cell.seed, []).append(_value(result, path))
     found: dict[int, float] = {}
     for seed, values in sorted(held.items()):
         known = [v for v in values if v is not None]

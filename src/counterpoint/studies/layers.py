@@ -17,9 +17,9 @@ def layers(
 ) -> dict[str, Float[Tensor, "image _"]]:
     """Pixels, `hidden 1`, `hidden 2`, …, the representation `h` and the projection `z`, float32 on the CPU, by name.
 
-    Hidden layers are what comes out of each ReLU of a fully connected encoder before its last one, which is h; of other
-    encoders there are none. Without a projector there is no z. A tensor of pixels is what the net is given, before
-    normalisation.
+    Hidden layers are what comes out of each activation of a fully connected encoder before its last one, which is h; of
+    other encoders there are none. Without a projector there is no z. A tensor of pixels is what the net is given,
+    before normalisation.
 
     Args:
         model: read in evaluation mode, and left in the mode it was in.
@@ -43,9 +43,9 @@ def _through(model: Model, x: Tensor) -> list[tuple[str, Tensor]]:
     if isinstance(encoder, nn.Sequential):
         for layer in encoder:
             rows = layer(rows)
-            if isinstance(layer, nn.ReLU):
+            if isinstance(layer, nn.ReLU | nn.Tanh):
                 found.append((f"hidden {len(found)}", rows.clone()))
-        if isinstance(encoder[-1], nn.ReLU):
+        if isinstance(encoder[-1], nn.ReLU | nn.Tanh):
             found.pop()
     else:
         rows = encoder(rows)

@@ -50,12 +50,22 @@ def _table(value: Any, field: str, at: _Place) -> dict[str, Any]:
     return cast(dict[str, Any], value)
 
 
-def _source(value: Any, field: str, at: _Place) -> tuple[str, Source]:
-    """A source and what to call it; paths are meant from the file's folder."""
+@dataclass(frozen=True, eq=False)
+class _Sourced:
+    """A source, and what to call it: in short, and as the file names it, where another one has the same short name."""
+
+    source: Source
+    short: str
+    long: str
+
+
+def _source(value: Any, field: str, at: _Place) -> _Sourced:
+    """Paths are meant from the file's folder."""
     given: dict[str, Any] = {"name": value} if isinstance(value, str) else dict(_table(value, field, at))
     name = given.pop("name", None)
     if not isinstance(name, str):
         raise at.wrong(field, f"got {value!r}, expected a name, a path, or {{name = ..., root = ...}}")
+    long = ", ".join([name, *(f"{key} {_text(v)}" for key, v in given.items())])
     for key in ("root", "labels"):
         beside = at.file.parent / str(given.get(key, ""))
         if key in given and beside.exists():
@@ -66,10 +76,20 @@ def _source(value: Any, field: str, at: _Place) -> tuple[str, Source]:
         found = sources.lookup(name, **given)
     except CounterpointError as error:
         raise type(error)(f"{at.file}, {field}: {error}") from error
-    label = Path(name).name if "/" in name else name
-    return (
-        f"{label}:{Path(given['root']).name}" if "root" in given and label in ("folder", "parquet") else label
-    ), found
+    short = Path(name).name if "/" in name else name
+    if "root" in given and short in ("folder", "parquet"):
+        short = f"{short}:{Path(given['root']).name}"
+    return _Sourced(found, short, long)
+
+
+def _sources(values: Sequence[Any], at: _Place) -> dict[str, tuple[str, Source]]:
+    """The sources of the grid by their text, each with a name that no other one has."""
+    made = {_text(value): _source(value, "grid.source", at) for value in values}
+    shorts = [one.short for one in made.values()]
+    named = {text: (one.short if shorts.count(one.short) == 1 else one.long) for text, one in made.items()}
+    if len(set(named.values())) < len(named):
+        raise at.wrong("grid.source", f"{list(values)!r} names a source twice")
+    return {text: (named[text], one.source) for text, one in made.items()}
 
 
 def _seeds(value: Any, at: _Place) -> tuple[int, ...]:
@@ -176,12 +196,10 @@ def _cells(
     both = sorted(axes.keys() & fixed.keys())
     if both:
         raise at.wrong(f"grid.{both[0]}", f"{both[0]!r} stands in [fixed] too; give it in one place")
-    known: dict[str, tuple[str, Source]] = {}
-
-    def sourced(value: Any, field: str) -> tuple[str, Source]:
-        if _text(value) not in known:
-            known[_text(value)] = _source(value, field, at)
-        return known[_text(value)]
+    of_grid = _sources(axes.get("source", []), at)
+    alone = source
+    if alone is None and "source" not in axes:
+        alone = _source(everywhere.get("source", "digits"), "source", at).source
 
     for values in itertools.product(*axes.values()):
         at_place = dict(zip(axes, values, strict=True))
@@ -189,10 +207,9 @@ def _cells(
         place = {axis: _text(value) for axis, value in at_place.items()}
         recipe = str(asked["recipe"])
         dials = dials_of(recipe)
+        chosen = alone
         if "source" in at_place:
-            place["source"], chosen = sourced(at_place["source"], "grid.source")
-        else:
-            chosen = source or sourced(asked.get("source", "digits"), "source")[1]
+            place["source"], chosen = of_grid[_text(at_place["source"])]
         yield (
             place,
             {
@@ -215,9 +232,8 @@ def _measure(value: Any, field: str, evaluators: Sequence[Evaluator], at: _Place
         return ("scores", "learned", value)
     path = tuple(str(value).split("."))
     if len(path) < 2 or path[0] not in names:
-        raise at.wrong(
-            field, f"{value!r} is no measure; {nearest(str(value), _MEASURES if 'scores' in names else names)}"
-        )
+        known = _MEASURES if "scores" in names else [f"{name}.KEY" for name in names]
+        raise at.wrong(field, f"{value!r} is no measure; {nearest(str(value), known)}")
     return path
 
 

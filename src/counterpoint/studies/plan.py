@@ -1,6 +1,5 @@
 """Before a study starts: what cannot work, said at once for all cells, and what the others will cost."""
 
-import json
 import time
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ from counterpoint.app.cost import decide_numerics
 from counterpoint.app.train import with_unlabelled
 from counterpoint.distributed import Comm
 from counterpoint.engine import Numerics, batches, duration, launch, steps_per_epoch, train_step
-from counterpoint.errors import CounterpointError, RecipeError
+from counterpoint.errors import CounterpointError, RecipeError, RunError
 from counterpoint.random import Streams
 from counterpoint.recipe import Recipe
 from counterpoint.run import Run
@@ -29,11 +28,13 @@ from counterpoint.studies.cells import (
     finished,
     folder_of,
     layout_of,
+    named_data,
+    outdated,
     same_data,
     seconds_of,
 )
 from counterpoint.studies.study import Cell, Evaluator
-from counterpoint.studies.work import answer_of, lacking
+from counterpoint.studies.work import answer_of, lacking, read_answer
 from counterpoint.types import Clock, Context, Facts
 
 __all__ = ["Built", "Cost", "check", "cost", "different", "kind_of", "named"]
@@ -107,18 +108,27 @@ def _build(cell: Cell, shelf: Shelf) -> Built:
     return Built(recipe, model.facts)
 
 
-def _check_data(cell: Cell, folder: Path, shelf: Shelf) -> None:
-    """What is there to be evaluated was trained on the data that is here."""
+def _check_data(cell: Cell, folder: Path, shelf: Shelf, *, complete: bool) -> None:
+    """What was trained, was trained on the data that is here; what is complete may do without it."""
     then = Facts.stored(Run(folder).recipe()["facts"])
-    if why := same_data(shelf.facts(cell.source), then):
-        raise RecipeError(f"{str(folder)!r} was trained on other data ({why}); use another folder with --cells")
+    try:
+        now = shelf.facts(cell.source)
+    except CounterpointError:
+        if complete:
+            return
+        raise
+    if why := same_data(now, then):
+        raise RecipeError(
+            f"{str(folder)!r} was trained on other data ({why}); restore the data, move the folder away, or use "
+            "another folder with --cells"
+        )
 
 
 def check(cells: Sequence[Cell], evaluators: Sequence[Evaluator], shelf: Shelf, store: Path) -> dict[str, Built]:
     """Compose every cell on its real data and take a first step, before hours are spent on some of them.
 
-    Of cells that are trained only the data is held against what they were trained on; of those that have all their
-    answers nothing is asked, not even that their data is at hand.
+    Cells that are trained are held against what is asked for today, and against their data. Of those that have all
+    their answers the data may be gone; it is not read where its name alone says what it is.
 
     Args:
         cells: all that will be run.
@@ -134,21 +144,29 @@ def check(cells: Sequence[Cell], evaluators: Sequence[Evaluator], shelf: Shelf, 
     """
     made: dict[str, Built] = {}
     failed: dict[str, CounterpointError] = {}
+    errors: list[CounterpointError] = []
     wrong: dict[str, list[Cell]] = {}
     for cell in cells:
         kind = ""
         try:
             kind = kind_of(cell)
+            folder = folder_of(cell, store)
+            if finished(folder) and (why := outdated(cell, folder)):
+                raise RunError(why)
             if kind in failed:
                 raise failed[kind]
-            folder = folder_of(cell, store)
-            if finished(folder):
-                if lacking(folder, cell, evaluators):
-                    _check_data(cell, folder, shelf)
-            elif kind not in made:
-                made[kind] = _build(cell, shelf)
+            try:
+                if finished(folder):
+                    complete = not lacking(folder, cell, evaluators)
+                    if not (complete and named_data(cell.source)):
+                        _check_data(cell, folder, shelf, complete=complete)
+                elif kind not in made:
+                    made[kind] = _build(cell, shelf)
+            except CounterpointError as error:
+                failed[kind] = error
+                raise
         except CounterpointError as error:
-            failed.setdefault(kind, error)
+            errors.append(error)
             wrong.setdefault(str(error), []).append(cell)
     if not wrong:
         return made
@@ -158,9 +176,7 @@ def check(cells: Sequence[Cell], evaluators: Sequence[Evaluator], shelf: Shelf, 
         told.append(f"{why} ({named(held[0])}{others})")
     more = f"; and {len(wrong) - 5} more reasons" if len(wrong) > 5 else ""
     count = sum(map(len, wrong.values()))
-    raise type(next(iter(failed.values())))(
-        f"{count} of {len(cells)} cells cannot work, so nothing was started: {'; '.join(told)}{more}"
-    )
+    raise type(errors[0])(f"{count} of {len(cells)} cells cannot work, so nothing was started: {'; '.join(told)}{more}")
 
 
 # ---------------------------------------------------------------- what it costs
@@ -271,9 +287,9 @@ def _asking(cells: Sequence[Cell], evaluators: Sequence[Evaluator], store: Path)
     spent: dict[str, list[float]] = {}
     for cell in cells:
         for evaluator in evaluators:
-            path = answer_of(folder_of(cell, store), evaluator)
-            if evaluator.wanted(cell) and path.is_file():
-                spent.setdefault(evaluator.name, []).append(json.loads(path.read_text("utf-8"))["seconds"])
+            answer = read_answer(answer_of(folder_of(cell, store), evaluator)) if evaluator.wanted(cell) else None
+            if answer is not None:
+                spent.setdefault(evaluator.name, []).append(answer.seconds)
     return {name: sum(times) / len(times) for name, times in spent.items()}
 
 

@@ -7,14 +7,15 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from counterpoint.engine import duration
-from counterpoint.errors import RecipeError, nearest
+from counterpoint.errors import RecipeError, RunError, nearest
 from counterpoint.studies.cells import CELLS, Shelf, folder_of
 from counterpoint.studies.plan import Cost, check, cost, different, named
 from counterpoint.studies.study import Cell, Evaluator, Results, Study
-from counterpoint.studies.work import Busy, Done, gather, perform
+from counterpoint.studies.work import Busy, Done, gather, note, perform
 from counterpoint.studies.worker import PATIENCE, done_of, task_of
 
 __all__ = ["chosen", "run"]
@@ -31,6 +32,17 @@ def _tell(line: str) -> None:
 
 def _silent(line: str) -> None:
     pass
+
+
+def _dismiss(process: subprocess.Popen[str]) -> int:
+    """Close its input, on which it leaves; its exit code."""
+    if process.stdin is not None:
+        with suppress(BrokenPipeError):
+            process.stdin.close()
+    code = process.wait()
+    if process.stdout is not None:
+        process.stdout.close()
+    return code
 
 
 def chosen(cells: Sequence[Cell], only: Mapping[str, str]) -> tuple[Cell, ...]:
@@ -285,7 +297,9 @@ class _Crew:
                 if self.stop.is_set():
                     break
                 if done is None:
-                    done = Done(complete=False, errors=(self._ended(process),))
+                    why = self._ended(process)
+                    note(folder_of(cell, self.store), RunError(why))
+                    done = Done(complete=False, errors=(why,))
                     process = None
                 if done.complete or done.errors:
                     with self.lock:
@@ -294,13 +308,12 @@ class _Crew:
             self.broken.append(error)
             self.stop.set()
         finally:
-            if process is not None and process.stdin is not None:
-                process.stdin.close()
-                process.wait()
+            if process is not None:
+                _dismiss(process)
 
     def _ended(self, process: subprocess.Popen[str]) -> str:
         """Why a process is no more."""
-        code = process.wait()
+        code = _dismiss(process)
         with self.lock:
             self.crew.discard(process)
         memory = "; memory may have run out" if code == -9 else ""

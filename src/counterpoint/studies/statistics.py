@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from counterpoint.report.verdict import holm
 from counterpoint.studies.study import Decision
@@ -25,6 +25,10 @@ __all__ = [
 ]
 
 Say = Callable[[float], str]
+Inside = Callable[[float, float], tuple[bool, bool]]
+Verdict = Literal["held", "not held", "undecided"]
+
+_ROUNDING = 1e-9  # of a value; what differs by less is equal
 
 
 def _plain(value: float) -> str:
@@ -41,7 +45,7 @@ class Estimate:
     Args:
         mean: over seeds.
         spread: sample standard deviation; None with one seed.
-        low, high: Student's 95 % interval of the mean; None with one seed.
+        low, high: Student's 95 % interval of the mean; None with one seed, or two that agree.
         seeds: how many.
     """
 
@@ -58,12 +62,19 @@ class Estimate:
         return f"{say(self.mean)} ± {say(self.spread)} ({self.seeds} seeds)"
 
 
-def _t_interval(values: Sequence[float]) -> tuple[float, float, float]:
-    """Standard deviation, and the ends of Student's 95 % interval of the mean; of at least two values."""
+def _t_interval(values: Sequence[float]) -> tuple[float, float | None, float | None]:
+    """Standard deviation, and the ends of Student's 95 % interval of the mean; of at least two values.
+
+    Two values that agree have no interval: measures are multiples of one over the test images, so two agree by chance.
+    """
     from scipy.stats import t
 
     n, mean = len(values), math.fsum(values) / len(values)
     spread = math.sqrt(math.fsum((v - mean) ** 2 for v in values) / (n - 1))
+    if spread <= _ROUNDING * max(map(abs, values)):
+        spread = 0.0
+    if n == 2 and spread == 0:
+        return spread, None, None
     half = float(t.ppf(0.975, n - 1)) * spread / math.sqrt(n)
     return spread, mean - half, mean + half
 
@@ -94,8 +105,8 @@ class Paired:
     Args:
         mean: difference, first less second.
         spread: standard deviation of the differences; None with one pair.
-        low, high: Student's 95 % interval of the mean difference; None with one pair.
-        p: of Student's test of pairs, two-sided; None with one pair.
+        low, high: Student's 95 % interval of the mean difference; None with one pair, or two that agree.
+        p: of Student's test of pairs, two-sided; None where there is no interval.
         sign_p: of the exact sign test, two-sided, which assumes no distribution; with n pairs it is at least 2^(1-n).
         d: Cohen's d of pairs, the mean difference over its standard deviation; None where that is not defined.
         wins, losses: pairs in which the first is greater, or smaller.
@@ -161,7 +172,7 @@ def paired(first: Mapping[int, float], second: Mapping[int, float]) -> Paired | 
         d = mean / spread
         p = 2 * float(t.sf(abs(d) * math.sqrt(n), n - 1))
     else:
-        d, p = None, float(mean == 0)
+        d, p = None, None if low is None else float(mean == 0)
     return Paired(mean, spread, low, high, p, sign_test(wins, losses), d, wins, losses, n)
 
 
@@ -224,29 +235,44 @@ def _undecided(said: str) -> Decision:
     return Decision("undecided", said=said)
 
 
-def _inside(
-    values: Mapping[int, float], low: float, high: float, rule: str, *, alone: bool, say: Say, what: str
-) -> Decision:
-    """Held where the whole interval lies in [low, high]; not held where it lies outside."""
+def _too_few(seeds: int) -> str:
+    """Why there is no interval."""
+    held = "one seed does" if seeds == 1 else "two seeds that agree do"
+    return f"{held} not say how much seeds differ"
+
+
+def _verdict(
+    interval: tuple[float | None, float | None], mean: float, seeds: int, rule: str, inside: Inside, *, alone: bool
+) -> tuple[Verdict, str]:
+    """Held where the rule holds in the whole interval, not held where it holds nowhere in it; and why.
+
+    Args:
+        interval: its ends; None where there is none.
+        mean: which takes its place if it may be `alone`: that can show that a rule holds, and not that it does not.
+        seeds: how many.
+        rule: in words.
+        inside: whether it holds at all of low to high, and whether at some of it.
+        alone: whether a mean without an interval is enough.
+    """
+    low, high = interval
+    if low is None or high is None:
+        if alone and inside(mean, mean)[0]:
+            return "held", rule
+        return "undecided", f"{_too_few(seeds)}{f', and it is not {rule}' if alone else ''}"
+    all_of_it, some_of_it = inside(low, high)
+    if all_of_it:
+        return "held", rule
+    return ("undecided", f"its interval holds both answers to {rule}") if some_of_it else ("not held", f"not {rule}")
+
+
+def _inside(values: Mapping[int, float], rule: str, inside: Inside, *, alone: bool, say: Say, what: str) -> Decision:
     found = estimate(values)
     if found is None:
         return _undecided(f"{what} was not measured")
-    ends = (found.low, found.high)
+    verdict, why = _verdict((found.low, found.high), found.mean, found.seeds, rule, inside, alone=alone)
     told = f"{what} is {found.told(say)}"
-    if found.low is None or found.high is None:
-        if not alone:
-            return Decision(
-                "undecided", found.mean, seeds=1, said=f"{told}; one seed does not say how much seeds differ"
-            )
-        ends = (found.mean, found.mean)
-    assert ends[0] is not None
-    assert ends[1] is not None
-    if low <= ends[0] and ends[1] <= high:
-        verdict, why = "held", f"{rule}"
-    elif ends[1] < low or ends[0] > high:
-        verdict, why = "not held", f"not {rule}"
-    else:
-        verdict, why = "undecided", f"its interval, {say(ends[0])} to {say(ends[1])}, holds both answers to {rule}"
+    if found.low is not None and found.high is not None:
+        told += f", 95 % interval {say(found.low)} to {say(found.high)}"
     return Decision(
         verdict,
         found.mean,
@@ -261,23 +287,33 @@ def _inside(
 def above(
     values: Mapping[int, float], bound: float, *, alone: bool = False, say: Say = _plain, what: str = "the measure"
 ) -> Decision:
-    """Held where the interval over seeds lies above a bound, not held where it lies below, else undecided.
+    """Held where the interval over seeds lies above a bound, not held where none of it does, else undecided.
+
+    What is equal to the bound is not above it.
 
     Args:
         values: one for each seed.
         bound: to be exceeded.
-        alone: whether one seed is enough, its value taken as it is.
+        alone: whether one seed is enough for the rule to hold, its value taken as it is.
         say: how a value is written for a person.
         what: was measured, the subject of the sentence.
     """
-    return _inside(values, bound, math.inf, f"above {say(bound)}", alone=alone, say=say, what=what)
+
+    def inside(low: float, high: float) -> tuple[bool, bool]:
+        return low > bound, high > bound
+
+    return _inside(values, f"above {say(bound)}", inside, alone=alone, say=say, what=what)
 
 
 def below(
     values: Mapping[int, float], bound: float, *, alone: bool = False, say: Say = _plain, what: str = "the measure"
 ) -> Decision:
     """As `above`, the other way round."""
-    return _inside(values, -math.inf, bound, f"below {say(bound)}", alone=alone, say=say, what=what)
+
+    def inside(low: float, high: float) -> tuple[bool, bool]:
+        return high < bound, low < bound
+
+    return _inside(values, f"below {say(bound)}", inside, alone=alone, say=say, what=what)
 
 
 def between(
@@ -289,8 +325,12 @@ def between(
     say: Say = _plain,
     what: str = "the measure",
 ) -> Decision:
-    """Held where the interval over seeds lies between two bounds, not held where it lies outside, else undecided."""
-    return _inside(values, low, high, f"between {say(low)} and {say(high)}", alone=alone, say=say, what=what)
+    """Held where the interval over seeds lies between two bounds or reaches them, not held where it lies outside."""
+
+    def inside(least: float, most: float) -> tuple[bool, bool]:
+        return low <= least and most <= high, most >= low and least <= high
+
+    return _inside(values, f"between {say(low)} and {say(high)}", inside, alone=alone, say=say, what=what)
 
 
 def greater(
@@ -308,39 +348,29 @@ def greater(
         first: a value for each seed.
         second: likewise; seeds that only one has are left out.
         by: how much greater, at least.
-        alone: whether one pair is enough, its difference taken as it is.
+        alone: whether one pair is enough for the rule to hold, its difference taken as it is.
         say: how a value is written for a person.
         what: the difference is, the subject of the sentence.
     """
     found = paired(first, second)
     if found is None:
         return _undecided(f"{what} was not measured: no seed has both values")
-    low, high = found.low, found.high
-    told = f"{what} is {found.told(say)}"
-    if low is None or high is None:
-        if not alone:
-            return Decision(
-                "undecided",
-                found.mean,
-                seeds=1,
-                effect=found.told(say),
-                said=f"{told}; one pair does not say how much seeds differ",
-            )
-        low = high = found.mean
+
+    def inside(low: float, high: float) -> tuple[bool, bool]:
+        return low > by, high > by
+
     beyond = f"above {say(by)}" if by else "above zero"
-    if low > by:
-        verdict, why = "held", beyond
-    elif high <= by:
-        verdict, why = "not held", f"not {beyond}"
-    else:
-        verdict, why = "undecided", f"its interval holds both answers to {beyond}"
+    verdict, why = _verdict((found.low, found.high), found.mean, found.seeds, beyond, inside, alone=alone)
+    told = found.told(say)
     return Decision(
-        verdict, found.mean, found.low, found.high, found.seeds, found.spread, found.told(say), f"{told}: {why}"
+        verdict, found.mean, found.low, found.high, found.seeds, found.spread, told, f"{what} is {told}: {why}"
     )
 
 
 def related(found: Correlation | None, bound: float = 0.0, *, what: str = "the rank correlation") -> Decision:
-    """Held where the interval of a rank correlation lies above a bound, not held where it lies below, else undecided.
+    """Held where the interval of a rank correlation lies above a bound, not held where none of it does, else undecided.
+
+    Its pairs are not seeds: how many of these there were is for the rule to say.
 
     Args:
         found: by `spearman`.
@@ -360,7 +390,6 @@ def related(found: Correlation | None, bound: float = 0.0, *, what: str = "the r
         found.rho,
         found.low,
         found.high,
-        found.count,
         effect=found.told(),
         said=f"{what}: {found.told()}; {why}",
     )

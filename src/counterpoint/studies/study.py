@@ -108,6 +108,7 @@ class Result:
         error: why it, or an evaluator, failed; empty where it did not.
         seconds: that training took.
         machine: versions, threads and precision of the run.
+        failed: it was tried, and training or an evaluator failed; else what is missing has not been tried.
     """
 
     cell: Cell
@@ -116,6 +117,7 @@ class Result:
     error: str = ""
     seconds: float = 0.0
     machine: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    failed: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,9 +135,13 @@ class Results:
         """The cells that failed, or have not been run."""
         return tuple(result for result in self.every if result.folder is None or result.error)
 
+    def asked(self, **place: str) -> tuple[Result, ...]:
+        """The cells at a place of the grid, in order; those that failed or are missing among them."""
+        return tuple(r for r in self.every if all(r.cell.place.get(axis) == value for axis, value in place.items()))
+
     def at(self, **place: str) -> tuple[Result, ...]:
         """The finished cells at a place of the grid, one for each seed, by seed."""
-        held = [r for r in self if all(r.cell.place.get(axis) == value for axis, value in place.items())]
+        held = [result for result in self.asked(**place) if result.folder is not None]
         return tuple(sorted(held, key=lambda result: result.cell.seed))
 
     def values(self, evaluator: str, *path: str, **place: str) -> dict[int, float]:

@@ -4,12 +4,11 @@ import json
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from counterpoint.app.train import train
 from counterpoint.errors import CounterpointError, RunError
@@ -24,12 +23,14 @@ from counterpoint.studies.cells import (
     finished,
     folder_of,
     layout_of,
+    lock_of,
+    outdated,
     seconds_of,
     what,
 )
 from counterpoint.studies.study import Cell, Evaluator, Result, Results, Study
 
-__all__ = ["Busy", "Done", "answer_of", "gather", "lacking", "perform"]
+__all__ = ["Answer", "Busy", "Done", "answer_of", "gather", "lacking", "note", "perform", "read_answer"]
 
 
 class Busy(Exception):
@@ -52,9 +53,32 @@ class Done:
     errors: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What an evaluator found of a cell.
+
+    Args:
+        found: plain numbers, texts, lists and dictionaries.
+        seconds: that it took.
+    """
+
+    found: Mapping[str, Any]
+    seconds: float
+
+
 def answer_of(folder: Path, evaluator: Evaluator) -> Path:
     """The file of an evaluator's answer about a cell; another one for other numbers of the evaluator."""
     return folder / "answers" / f"{evaluator.name}-{digest(what(part_to_json(evaluator)))}.json"
+
+
+def read_answer(path: Path) -> Answer | None:
+    """An answer that was kept; None where there is none, or the file is damaged, so that it is asked for again."""
+    try:
+        kept: Any = json.loads(path.read_text(encoding="utf-8"))
+        found, seconds = kept["answer"], float(kept["seconds"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return Answer(cast(Mapping[str, Any], found), seconds) if isinstance(found, dict) else None
 
 
 def _failure(path: Path) -> Path:
@@ -67,7 +91,7 @@ def _sentence(error: BaseException) -> str:
     return said if isinstance(error, CounterpointError) else f"{type(error).__name__}: {said}"
 
 
-def _note(path: Path, error: BaseException) -> str:
+def note(path: Path, error: BaseException) -> str:
     """Write down why; the sentence."""
     said = _sentence(error)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -86,7 +110,7 @@ def _noted(path: Path) -> str:
 
 def lacking(folder: Path, cell: Cell, evaluators: Sequence[Evaluator]) -> tuple[Evaluator, ...]:
     """The evaluators that want a cell and have not answered."""
-    return tuple(e for e in evaluators if e.wanted(cell) and not answer_of(folder, e).is_file())
+    return tuple(e for e in evaluators if e.wanted(cell) and read_answer(answer_of(folder, e)) is None)
 
 
 def perform(
@@ -117,9 +141,7 @@ def perform(
     folder = folder_of(cell, store)
     if finished(folder) and not lacking(folder, cell, evaluators):
         return Done()
-    locks = store / ".locks"
-    locks.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(locks / f"{folder.name}.lock")
+    lock = lock_of(cell, store)
     try:
         lock.acquire(timeout=0)
     except Timeout:
@@ -133,7 +155,7 @@ def perform(
                 _train(cell, folder, deadline, quiet)
             except Exception as error:
                 folder.mkdir(parents=True, exist_ok=True)
-                return Done(time.perf_counter() - began, complete=False, errors=(_note(folder, error),))
+                return Done(time.perf_counter() - began, complete=False, errors=(note(folder, error),))
             trained = time.perf_counter() - began
             if not finished(folder):
                 return Done(trained, complete=False)
@@ -200,7 +222,7 @@ def _ask(
             write_json(path, {"evaluator": part_to_json(evaluator), "seconds": seconds, "answer": found})
             _failure(path).unlink(missing_ok=True)
         except Exception as error:
-            errors.append(f"{evaluator.name}: {_note(path, error)}")
+            errors.append(f"{evaluator.name}: {note(path, error)}")
     return not errors, tuple(errors)
 
 
@@ -234,19 +256,26 @@ def _result(cell: Cell, evaluators: Sequence[Evaluator], store: Path) -> Result:
         if not finished(folder):
             begun = (folder / "recipe.json").is_file()
             plain = "training has begun and not ended" if begun else "it has not been run"
-            return Result(cell, None, {}, (_noted(folder) if folder.is_dir() else "") or plain)
+            why = _noted(folder) if folder.is_dir() else ""
+            return Result(cell, None, {}, why or plain, failed=bool(why))
+        if why := outdated(cell, folder):
+            return Result(cell, None, {}, why)
         found: dict[str, Mapping[str, Any]] = {}
         errors: list[str] = []
+        failed = False
         for evaluator in evaluators:
             if not evaluator.wanted(cell):
                 continue
             path = answer_of(folder, evaluator)
-            with suppress(OSError, ValueError, KeyError):
-                found[evaluator.name] = json.loads(path.read_text(encoding="utf-8"))["answer"]
+            if (answer := read_answer(path)) is not None:
+                found[evaluator.name] = answer.found
                 continue
-            errors.append(f"{evaluator.name}: {_noted(path) or 'not asked yet'}")
+            plain = "its answer is damaged and will be asked for again" if path.is_file() else "not asked yet"
+            why = _noted(path)
+            failed |= bool(why)
+            errors.append(f"{evaluator.name}: {why or plain}")
         stored = Run(folder).recipe()
-    except RunError as error:
+    except CounterpointError as error:
         return Result(cell, None, {}, str(error))
     machine = {**stored["environment"], **{k: stored["engine"][k] for k in ("precision", "threads", "device")}}
-    return Result(cell, folder, found, "; ".join(errors), seconds_of(folder)[0], machine)
+    return Result(cell, folder, found, "; ".join(errors), seconds_of(folder)[0], machine, failed)

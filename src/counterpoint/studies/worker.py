@@ -38,7 +38,7 @@ def task_of(cell: Cell, evaluators: Sequence[Evaluator], store: Path, deadline: 
         deadline: `time.time()` after which nothing is begun.
     """
     asked = {
-        "place": dict(cell.place),
+        "place": list(cell.place.items()),  # as pairs: an axis may be called `part`, which JSON keeps for classes
         "recipe": cell.recipe,
         "source": cell.source,
         "encoder": cell.encoder,
@@ -71,6 +71,7 @@ def done_of(answer: str) -> Done:
 
 def _do(task: dict[str, Any], shelf: Shelf) -> dict[str, Any]:
     given = cast(dict[str, Any], part_from_json(task["cell"]))
+    given["place"] = dict(given["place"])
     cell, store = Cell(**given), Path(task["store"])
     folder = folder_of(cell, store)
     folder.mkdir(parents=True, exist_ok=True)

@@ -112,7 +112,8 @@ def attribute_claims() -> tuple[Claim, ...]:
             "Glyphs tinted independently of class; R2 of the hue from h, after elastic distortion without and with a "
             "random hue.",
             f"Held if the hue's R2 is higher by more than {LEAST_GAP} without the random hue: by the interval over "
-            "seeds; with one seed by that pair, since so large a gap is beyond what seeds differ by.",
+            "seeds; with one seed held by that pair, since so large a gap is beyond what seeds differ by, or else "
+            "undecided.",
             lambda results: greater(
                 *(results.values("readability", "attributes", HUE.name, "h", "r2", **place) for place in HUES),
                 by=LEAST_GAP,

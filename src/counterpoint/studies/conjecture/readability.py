@@ -4,11 +4,13 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from jaxtyping import Bool, Float, Float64, Int64
 from torch import Tensor
 
+from counterpoint.evaluation.auroc import auroc
 from counterpoint.evaluation.ridge import fit_ridge, r_squared
 from counterpoint.random import Streams
 from counterpoint.studies.attributes import ATTRIBUTES, measure
@@ -77,6 +79,18 @@ def _some(split: Split, most: int, seed: int) -> tuple[Tensor, Int64[Tensor, " i
     return images, None if labels is None or bool((labels < 0).any()) else labels
 
 
+_measured: WeakKeyDictionary[Split, dict[tuple[int, int], dict[str, Tensor]]] = WeakKeyDictionary()
+
+
+def _originals(split: Split, images: Tensor, seed: int) -> Mapping[str, Tensor]:
+    """Attributes of so many images that `_some` drew of a split: measured once, and kept as long as the split is."""
+    known = _measured.setdefault(split, {})
+    asked = len(images), seed
+    if asked not in known:
+        known[asked] = measure(images)
+    return known[asked]
+
+
 def _number(value: float) -> float | None:
     """JSON knows no nan."""
     return None if math.isnan(value) else value
@@ -113,7 +127,7 @@ class Invariance:
     def __call__(self, trained: Trained) -> Mapping[str, Any]:
         """`attributes`: for each the three agreements; None where nothing varies."""
         images, labels = _some(trained.dataset.train, self.images, self.seed)
-        before = measure(images)
+        before = _originals(trained.dataset.train, images, self.seed)
         seen = [measure(view) for view in self._views(trained.recipe.views, images)]
         found: dict[str, dict[str, float | None]] = {}
         for name, original in before.items():
@@ -177,7 +191,8 @@ class Readability:
             for split, most in ((trained.dataset.train, self.train), (trained.dataset.test, self.test))
         )
         known = (fit_labels, held_labels) if fit_labels is not None and held_labels is not None else None
-        told, truth = measure(fit), measure(held)
+        told = _originals(trained.dataset.train, fit, self.seed)
+        truth = _originals(trained.dataset.test, held, self.seed)
         found: dict[str, dict[str, dict[str, float | None]]] = {name: {} for name in told}
         names: list[str] = []
         for layer, rows, test_rows in _features(trained, fit, held):
@@ -226,17 +241,8 @@ def scores(
             zero = values.new_zeros(values.shape[1])
             found[name]["within class"] = _number(r_squared(inner[0][:, columns], inner[1][:, columns], zero))
         if name in BINARY:
-            found[name]["auroc"] = _number(_auroc(read[:, columns][:, 0], values[:, 0] > 0.5))
+            found[name]["auroc"] = _number(auroc(read[:, columns][:, 0], values[:, 0] > 0.5))
     return found
-
-
-def _auroc(score: Tensor, positive: Tensor) -> float:
-    """Probability that a positive scores above a negative; nan where one of them is missing."""
-    from sklearn.metrics import roc_auc_score
-
-    if bool(positive.all()) or not bool(positive.any()):
-        return math.nan
-    return float(roc_auc_score(positive.numpy(), score.numpy()))
 
 
 def _features(trained: Trained, fit: Tensor | Images, held: Tensor | Images) -> Iterator[tuple[str, Tensor, Tensor]]:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from counterpoint.errors import SourceError
 from counterpoint.evaluation.linear_heads import Converged, Passes, Training, fit_classes, fit_heads
+from counterpoint.evaluation.principal import principal
 from counterpoint.evaluation.super_class import (
     SuperClassErrors,
     balanced_rows,
@@ -18,29 +19,29 @@ from counterpoint.evaluation.super_class import (
     random_subsets,
     subset_errors,
 )
+from counterpoint.heads import Identity
 from counterpoint.model import Model
-from counterpoint.studies.conjecture import NETS
+from counterpoint.studies.conjecture import NETS, PART
 from counterpoint.studies.layers import layers
 from counterpoint.studies.study import Cell, Trained
 from counterpoint.types import Dataset, Split
 
 __all__ = [
-    "LAYERS",
     "METHODS",
+    "OPEN",
     "VARIANTS",
     "Layers",
     "MultiClass",
     "Sensitivity",
     "SuperClasses",
-    "principal",
     "sets_of",
 ]
 
 METHODS = ("contrastive", "supervised")
 """The cells' places: `part` is the conjecture's `NETS`, `method` one of these."""
 
-LAYERS = ("pixels", "PCA", "hidden 1", "output", "untrained hidden 1", "untrained h")
-"""What is read beside the representation h; `output` is z, or the logits of a net that has centres."""
+OPEN = "left open"
+"""In the place of nets that differ from the paper's in one choice: `part` is this, `change` says in which."""
 
 EVERY = 10  # classes, up to which all subsets are asked
 
@@ -158,8 +159,12 @@ class SuperClasses:
         return f"super-classes{converged}{'-balanced' if self.balanced else ''}"
 
     def wanted(self, cell: Cell) -> bool:
-        """The nets of the paper."""
-        return cell.place.get("part") == NETS
+        """The nets of the paper; by its own protocol also those of what it leaves open, and the one they start from."""
+        place = cell.place
+        if place.get("part") == NETS:
+            return True
+        chosen = place.get("part") == PART and (place["images"], place["policy"]) == ("grey", "elastic")
+        return (chosen or place.get("part") == OPEN) and self.name == "super-classes"
 
     def __call__(self, trained: Trained) -> Mapping[str, Any]:
         """Raises SourceError where there are no labels."""
@@ -193,24 +198,6 @@ class SuperClasses:
 # ---------------------------------------------------------------- where, and by which classifier
 
 
-def principal(
-    train: Float[Tensor, "row width"], test: Float[Tensor, "seen width"], most: int
-) -> tuple[Float[Tensor, "row part"], Float[Tensor, "seen part"]]:
-    """The leading principal components of the training rows, and the same directions of the test rows.
-
-    Args:
-        train: rows that the directions are found on.
-        test: rows that they are applied to.
-        most: directions; as many as there are columns where these are fewer.
-    """
-    mean = train.mean(0)
-    covariance = torch.zeros(train.shape[1], train.shape[1], dtype=torch.float64)
-    for part in train.split(8192):
-        covariance += ((part - mean).T @ (part - mean)).double()
-    axes = torch.linalg.eigh(covariance).eigenvectors[:, -most:].to(train.dtype)
-    return (train - mean) @ axes, (test - mean) @ axes
-
-
 def _output(model: Model, named: Mapping[str, Tensor]) -> Tensor | None:
     """z, or the logits of learned centres; None where there is neither."""
     if "z" in named:
@@ -226,7 +213,8 @@ def _output(model: Model, named: Mapping[str, Tensor]) -> Tensor | None:
 class Layers:
     """The paper's classifiers on the layers beside h, on pixels, on their principal components, and on random weights.
 
-    There are as many principal components as h has numbers, where pixels allow it.
+    There are as many principal components as h has numbers, where pixels allow it. What training does not change is
+    read once for each seed: for nets that have a projector.
 
     Args:
         training: of the heads and of the multi-class classifier.
@@ -240,7 +228,7 @@ class Layers:
     name = "layers"
 
     def wanted(self, cell: Cell) -> bool:
-        """The nets of the paper; what does not depend on training is read for the contrastive one only."""
+        """The nets of the paper."""
         return cell.place.get("part") == NETS
 
     def __call__(self, trained: Trained) -> Mapping[str, Any]:
@@ -263,7 +251,7 @@ class Layers:
         output = _output(trained.model, train), _output(trained.model, test)
         if output[0] is not None and output[1] is not None:
             yield "output", output[0], output[1]
-        if trained.cell.place["method"] != METHODS[0]:
+        if isinstance(trained.recipe.heads.projector, Identity):
             return
         yield "pixels", train["pixels"], test["pixels"]
         yield "PCA", *principal(train["pixels"], test["pixels"], train["h"].shape[1])

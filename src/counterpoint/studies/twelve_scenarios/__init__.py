@@ -3,9 +3,9 @@
 Source: the practicum's report and the code and results sheet in its repository.
 """
 
-from counterpoint.studies.twelve_scenarios.planes import Map, linearity, plane_purity
+from counterpoint.studies.twelve_scenarios.planes import Map, Volume
 from counterpoint.studies.twelve_scenarios.scoring import Faithful, Sound
 from counterpoint.studies.twelve_scenarios.study import twelve_scenarios
 from counterpoint.studies.twelve_scenarios.unseen import Unseen
 
-__all__ = ["Faithful", "Map", "Sound", "Unseen", "linearity", "plane_purity", "twelve_scenarios"]
+__all__ = ["Faithful", "Map", "Sound", "Unseen", "Volume", "twelve_scenarios"]

@@ -34,9 +34,11 @@ class Answers:
         """One number of a scenario for each seed, by the protocol's own evaluation."""
         return self.results.values(self.protocol, *path, **self._place(data, loss, policy))
 
-    def map(self, data: str, loss: str, policy: str, what: str) -> dict[int, float]:
+    def map(
+        self, data: str, loss: str, policy: str, what: str, of: Literal["map", "volume"] = "map"
+    ) -> dict[int, float]:
         """One number of a scenario's map for each seed."""
-        name = "map-batch" if self.protocol == "faithful" else "map"
+        name = f"{of}-batch" if self.protocol == "faithful" else of
         return self.results.values(name, what, **self._place(data, loss, policy))
 
     def gain(self, data: str, loss: str, policy: str, other: str, measure: str) -> dict[int, float]:

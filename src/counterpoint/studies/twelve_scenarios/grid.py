@@ -6,12 +6,13 @@ from typing import Any, Literal
 
 from counterpoint.sources import Digits
 from counterpoint.studies.once import Once
+from counterpoint.studies.restricted import Restricted
 from counterpoint.studies.study import Cell, Scale
-from counterpoint.studies.twelve_scenarios.restricted import Restricted
 from counterpoint.types import Source
 
 __all__ = [
     "BATCH",
+    "COLUMNS",
     "DATA",
     "EXTENSIONS",
     "LOSSES",
@@ -26,6 +27,7 @@ __all__ = [
 DATA = ("mnist", "cifar10")
 LOSSES = ("pairwise", "triplet")
 POLICIES = ("none", "fer", "simclr")
+COLUMNS = {"supcon": "SupCon", "simclr": "NT-Xent"}  # losses beside the practicum's two
 BATCH = {"pairwise": 512, "triplet": 1024}  # images: of the pairwise loss each gives two pairs, 1024 in all
 SIDES = {"mnist": (28, 1), "cifar10": (32, 3)}  # pixels, channels
 ANCHORS = 5000  # of each class, in the faithful protocol
@@ -92,25 +94,28 @@ def table_cells(
             )
 
 
-def extension_cells(mnist: Source, letters: Source | None, scale: Scale, seed: int, *, every: bool) -> tuple[Cell, ...]:
-    """Next steps, on MNIST and with one seed, in order of worth.
+def extension_cells(
+    sources: Mapping[str, Source], letters: Source | None, scale: Scale, seed: int, *, every: bool
+) -> tuple[Cell, ...]:
+    """Next steps, with one seed, in order of worth: other losses on both data sets, all else on MNIST.
 
     Args:
-        mnist: the digits.
+        sources: `mnist` and `cifar10`.
         letters: more classes for the curve of sample bias; left out where None.
         scale: of data and epochs.
         seed: of the one run of each cell.
         every: also those that say less: margins, batch sizes, letters, pairwise twins.
     """
     side, channels = SIDES["mnist"]
-    digits = scaled(mnist, scale)
+    mnist = sources["mnist"]
+    part_of = {data: scaled(source, scale) for data, source in sources.items()}
 
-    def cell(part: str, what: str, recipe: str, policy: str, batch: int, **dials: Any) -> Cell:
+    def cell(part: str, what: str, recipe: str, policy: str, batch: int, data: str = "mnist", **dials: Any) -> Cell:
         """`what` is its name in the part's table."""
-        place = {"part": part, "data": "mnist", "what": what, "loss": recipe, "policy": policy}
+        place = {"part": part, "data": data, "what": what, "loss": recipe, "policy": policy}
         sizes = _size(scale, batch)
         dials = {"policy": f"pami-{policy}", **sizes, **dials}
-        return Cell(place, recipe, digits, "pami", seed, dials, precision=_precision(scale))
+        return Cell(place, recipe, part_of[data], "pami", seed, dials, precision=_precision(scale))
 
     def both_views(made: Cell) -> Cell:
         views = f"{__package__}.anchors:augmented({made.dials['policy']!r}, {side}, {channels})"
@@ -137,7 +142,9 @@ def extension_cells(mnist: Source, letters: Source | None, scale: Scale, seed: i
             sizes = {"policy": "pami-simclr", **_size(scale, 250, epochs=20)}
             yield Cell(place, recipe, part, "pami", seed, {**sizes, **dials}, precision=_precision(scale))
 
-    core = [cell("columns", recipe, recipe, policy, 512) for recipe in ("supcon", "simclr") for policy in POLICIES]
+    core = [
+        cell("columns", recipe, recipe, policy, 512, data) for data in DATA for recipe in COLUMNS for policy in POLICIES
+    ]
     core += [
         cell("mining", mining, "triplet", "simclr", 1024, mining=mining)
         for mining in ("semi-hard", "distance-weighted", "hard")

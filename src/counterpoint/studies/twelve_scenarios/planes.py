@@ -1,4 +1,4 @@
-"""The practicum's t-SNE maps, and what they are worth in numbers."""
+"""The practicum's t-SNE maps."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,47 +8,50 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from counterpoint.evaluation.map_quality import linearity, neighbour_purity
 from counterpoint.random import Streams
 from counterpoint.studies.study import Cell, Trained
 from counterpoint.studies.twelve_scenarios.features import Statistics, features, labels_of
 from counterpoint.types import Dataset
 
-__all__ = ["Map", "linearity", "plane_purity"]
+__all__ = ["Map", "Volume"]
 
 
-def plane_purity(xy: Float[Tensor, "row dim"], labels: Int64[Tensor, " row"], neighbours: int = 10) -> float:
-    """Mean share of a point's nearest neighbours that have its class: how well a map keeps classes apart.
-
-    Args:
-        xy: points, of any number of dimensions.
-        labels: class of each.
-        neighbours: fewer where there are fewer points.
-
-    Example:
-        >>> plane_purity(torch.tensor([[0.0], [1.0], [10.0], [11.0]]), torch.tensor([0, 0, 1, 1]), 1)
-        1.0
-    """
-    near = torch.cdist(xy, xy).fill_diagonal_(torch.inf).topk(min(neighbours, len(xy) - 1), largest=False).indices
-    return float((labels[near] == labels[:, None]).double().mean())
+def _wanted(cell: Cell, statistics: Statistics) -> bool:
+    """The published cells, each in the mode of its protocol."""
+    own = "batch" if cell.place.get("protocol") == "faithful" else "running"
+    return cell.place.get("part") == "table" and statistics == own
 
 
-def linearity(xy: Float[Tensor, "row 2"], neighbours: int = 10) -> float:
-    """Mean share of the variance of a point's neighbourhood that lies along one line: 1 where a map is made of lines.
+def _sample(
+    trained: Trained, statistics: Statistics, rows: int, seed: int
+) -> tuple[Float[Tensor, "row width"], Int64[Tensor, " row"]]:
+    """The first shuffled test features, and their classes."""
+    dataset: Dataset = trained.dataset
+    y = labels_of(dataset)
+    h = features(trained.model, dataset.test.images, statistics)
+    kept = Streams(seed).at("map").permutation(len(h))[:rows]
+    return h[kept], y[kept]
 
-    Points spread evenly over a plane have about 0.7 with ten neighbours.
 
-    Args:
-        xy: points of a plane.
-        neighbours: fewer where there are fewer points.
+def _placed(
+    x: Float[Tensor, "row width"], perplexity: float, rate: float, iterations: int, seed: int, dims: int = 2
+) -> Float[Tensor, "row {dims}"]:
+    from openTSNE import TSNE
 
-    Example:
-        >>> round(linearity(torch.arange(20.0)[:, None] * torch.tensor([1.0, 2.0])), 4)
-        1.0
-    """
-    near = torch.cdist(xy, xy).topk(min(neighbours + 1, len(xy)), largest=False).indices
-    around = xy[near].double()
-    spread = torch.linalg.eigvalsh((around - around.mean(1, keepdim=True)).mT @ (around - around.mean(1, keepdim=True)))
-    return float((spread[:, 1] / spread.sum(1).clamp(min=1e-12)).mean())
+    early = min(250, iterations // 4)
+    fitted = TSNE(
+        n_components=dims,
+        perplexity=min(perplexity, (len(x) - 1) / 3),  # pyright: ignore[reportArgumentType]
+        learning_rate=rate,  # pyright: ignore[reportArgumentType]
+        early_exaggeration_iter=early,
+        n_iter=iterations - early,
+        initialization="pca",
+        negative_gradient_method="bh",
+        random_state=Streams(seed).number("map") % 2**31,
+        n_jobs=1,
+    ).fit(x.double().numpy())
+    return torch.as_tensor(fitted).float()
 
 
 @dataclass(frozen=True)
@@ -84,42 +87,65 @@ class Map:
 
     def wanted(self, cell: Cell) -> bool:
         """The published cells, each in the mode of its protocol."""
-        own = "batch" if cell.place.get("protocol") == "faithful" else "running"
-        return cell.place.get("part") == "table" and self.statistics == own
+        return _wanted(cell, self.statistics)
 
     def __call__(self, trained: Trained) -> Mapping[str, Any]:
         """Points and classes, the purity of the map and of the features that it is made of, and how line-like it is."""
-        dataset: Dataset = trained.dataset
-        y = labels_of(dataset)
-        h = features(trained.model, dataset.test.images, self.statistics)
-        kept = Streams(self.seed).at("map").permutation(len(h))[: self.rows]
-        x, labels = h[kept], y[kept]
-        shown = self._placed(x, self.perplexity)
+        x, labels = _sample(trained, self.statistics, self.rows, self.seed)
+
+        def placed(perplexity: float, rate: float) -> Tensor:
+            return _placed(x, perplexity, rate, self.iterations, self.seed)
+
+        def purity(points: Tensor) -> float:
+            return neighbour_purity(points, labels, neighbours=self.neighbours)
+
+        shown = placed(self.perplexity, 200.0)
         return {
             "xy": [[round(float(v), 3) for v in row] for row in shown],
             "labels": labels.tolist(),
-            "classes": list(dataset.classes),
-            "purity": plane_purity(shown, labels, self.neighbours),
-            "linearity": linearity(shown, self.neighbours),
-            "purity_features": plane_purity(x, labels, self.neighbours),
-            "purity_by_perplexity": {
-                f"{perplexity:g}": plane_purity(self._placed(x, perplexity, 100.0), labels, self.neighbours)
-                for perplexity in self.further
-            },
+            "classes": list(trained.dataset.classes),
+            "purity": purity(shown),
+            "linearity": linearity(shown, neighbours=self.neighbours),
+            "purity_features": purity(x),
+            "purity_by_perplexity": {f"{other:g}": purity(placed(other, 100.0)) for other in self.further},
         }
 
-    def _placed(self, x: Tensor, perplexity: float, rate: float = 200.0) -> Float[Tensor, "row 2"]:
-        from openTSNE import TSNE
 
-        early = min(250, self.iterations // 4)
-        fitted = TSNE(
-            perplexity=min(perplexity, (len(x) - 1) / 3),  # pyright: ignore[reportArgumentType]
-            learning_rate=rate,  # pyright: ignore[reportArgumentType]
-            early_exaggeration_iter=early,
-            n_iter=self.iterations - early,
-            initialization="pca",
-            negative_gradient_method="bh",
-            random_state=Streams(self.seed).number("map") % 2**31,
-            n_jobs=1,
-        ).fit(x.double().numpy())
-        return torch.as_tensor(fitted).float()
+@dataclass(frozen=True)
+class Volume:
+    """The practicum's t-SNE in three dimensions, of which only the purity is kept: paper has two.
+
+    Start and iterations, which the source leaves open, are those of `Map`.
+
+    Args:
+        statistics: of BatchNorm.
+        rows: placed, the same as on the map.
+        perplexity: of the source.
+        rate: learning rate of the source.
+        iterations: in all.
+        neighbours: of the purity.
+        seed: of the shuffle and of the start.
+    """
+
+    statistics: Statistics = "running"
+    rows: int = 1000
+    perplexity: float = 30.0
+    rate: float = 200.0
+    iterations: int = 5000
+    neighbours: int = 10
+    seed: int = 0
+
+    @property
+    def name(self) -> str:
+        """`volume`, or `volume-batch` with batch statistics."""
+        return "volume" if self.statistics == "running" else "volume-batch"
+
+    def wanted(self, cell: Cell) -> bool:
+        """The published cells, each in the mode of its protocol."""
+        return _wanted(cell, self.statistics)
+
+    def __call__(self, trained: Trained) -> Mapping[str, Any]:
+        """The purity of the placed points."""
+        x, labels = _sample(trained, self.statistics, self.rows, self.seed)
+        points = _placed(x, self.perplexity, self.rate, self.iterations, self.seed, dims=3)
+        return {"purity": neighbour_purity(points, labels, neighbours=self.neighbours)}

@@ -12,7 +12,7 @@ from counterpoint.studies.twelve_scenarios.answers import Protocol
 from counterpoint.studies.twelve_scenarios.claims import claims_of
 from counterpoint.studies.twelve_scenarios.grid import extension_cells, stand_ins, table_cells
 from counterpoint.studies.twelve_scenarios.page import sections
-from counterpoint.studies.twelve_scenarios.planes import Map
+from counterpoint.studies.twelve_scenarios.planes import Map, Volume
 from counterpoint.studies.twelve_scenarios.scoring import Faithful, Sound
 from counterpoint.studies.twelve_scenarios.unseen import Unseen
 from counterpoint.types import Source
@@ -88,7 +88,8 @@ def twelve_scenarios(
         omniglot: its .npz file, likewise.
         protocol: `faithful`, `sound` or `both`.
         extensions: `none`, `core` (as many runs as fit in about an hour on one core), or `all`.
-        perplexities: also maps at the source's further perplexities, of which the purity is shown.
+        perplexities: also maps at the source's further perplexities and in three dimensions, of which the purity is
+            shown.
         scale: `smoke` (digits in place of both, one epoch), `small` (1,000 images of each class) or `full`.
         seeds: of the twelve scenarios; extensions have the first only.
         faithful_seeds: so many of the seeds for the faithful protocol; None: all.
@@ -117,16 +118,19 @@ def twelve_scenarios(
     if omniglot_at is not None:
         drawings = sources.lookup("arrays", root=omniglot_at, size=28, labels="alphabet/character", test_share=0.0)
     if extensions != "none":
-        cells += extension_cells(data["mnist"], alphabet, scale, seeds[0], every=extensions == "all")
+        cells += extension_cells(data, alphabet, scale, seeds[0], every=extensions == "all")
 
     tsne = Map(further=(3.0, 10.0, 15.0, 25.0, 35.0, 50.0) if perplexities else ())
+    volume = Volume()
     unseen = Unseen("digits")
     if scale == "smoke":
         tsne = replace(tsne, iterations=300, rows=200)
+        volume = replace(volume, iterations=300, rows=200)
         unseen = replace(unseen, episodes=200, pairs=2000, rows=500, draws=10)
     others = {"letters": alphabet, "omniglot": drawings}
     asked = [replace(unseen, of=of, source=source) for of, source in others.items() if source is not None]
     evaluators: list[Evaluator] = [Sound(), Faithful(), Faithful("running"), tsne, replace(tsne, statistics="batch")]
+    evaluators += [volume, replace(volume, statistics="batch")] if perplexities else []
     evaluators += [unseen, *asked]
     return Study(
         name="twelve-scenarios",

@@ -2,14 +2,13 @@
 
 from counterpoint.report.charts import Axis, Chart, Line
 from counterpoint.report.exhibits import Section, Table
-from counterpoint.studies.statistics import Estimate, estimate
 from counterpoint.studies.study import Results
 from counterpoint.studies.twelve_scenarios.answers import Answers
-from counterpoint.studies.twelve_scenarios.grid import EXTENSIONS, LOSSES, POLICIES
+from counterpoint.studies.twelve_scenarios.grid import COLUMNS, DATA, EXTENSIONS, LOSSES, POLICIES
 from counterpoint.studies.twelve_scenarios.page.names import SAID
 from counterpoint.studies.twelve_scenarios.published import MEASURES, NAMED, SETS
 
-__all__ = ["bias", "extension"]
+__all__ = ["bias", "columns", "extension"]
 
 
 _OF = {**SETS, "letters": "EMNIST letters"}
@@ -43,23 +42,22 @@ _WORDS = {
 def extension(results: Results, part: str) -> Section | None:
     """One part of the extensions, beside the cell that it changes; None where it was not run."""
     held = results.at(part=part)
+    practicum = Answers(results, "sound")
     rows: list[tuple[str | float | None, ...]] = []
     for result in held:
         said = result.found.get("sound", {})
         place = result.cell.place
         own = [said.get(m) for m in MEASURES]
-        base = _base(results, place["loss"], place["policy"])
-        gain = None if base is None or own[0] is None else 100 * (own[0] - base.mean)
+        base = practicum.of("mnist", place["loss"], place["policy"], "accuracy").get(result.cell.seed)
+        gain = None if base is None or own[0] is None else 100 * (own[0] - base)
         rows.append((place["what"], place["loss"], NAMED[place["policy"]], *own, gain))
     if not rows:
         return None
     of = [(loss, policy) for loss in LOSSES for policy in POLICIES]
-    if part != "columns":
-        of = [own for own in of if any((row[1], row[2]) == (own[0], NAMED[own[1]]) for row in rows)]
+    of = [own for own in of if any((row[1], row[2]) == (own[0], NAMED[own[1]]) for row in rows)]
     for loss, policy in of:
-        found = [estimate(Answers(results, "sound").of("mnist", loss, policy, m)) for m in MEASURES]
-        if found[0] is not None:
-            numbers = (None if e is None else e.mean for e in found)
+        numbers = [practicum.of("mnist", loss, policy, m).get(held[0].cell.seed) for m in MEASURES]
+        if numbers[0] is not None:
             rows.append(("the practicum's", loss, NAMED[policy], *numbers, None))
     columns = tuple(SAID[m] for m in MEASURES)
     return Section(
@@ -73,15 +71,51 @@ def extension(results: Results, part: str) -> Section | None:
                 columns=("what", "loss", "augmentation", *columns, "against the practicum's cell (points)"),
                 rows=tuple(rows),
                 note="Sound evaluation, one seed: differences within the spread over seeds of the main table say "
-                "nothing. The last column: accuracy less the mean of the scenario of the same loss and augmentation.",
+                "nothing. The last column: accuracy less that of the same loss, augmentation and seed above.",
                 percent=columns,
             ),
         ),
     )
 
 
-def _base(results: Results, loss: str, policy: str) -> Estimate | None:
-    return estimate(Answers(results, "sound").of("mnist", loss, policy, "accuracy")) if loss in LOSSES else None
+def columns(results: Results) -> Section | None:
+    """Both other losses beside the practicum's two, by data set and augmentation; None where they were not run."""
+    held = [result for result in results.at(part="columns") if "sound" in result.found]
+    if not held:
+        return None
+    seed = held[0].cell.seed
+    practicum = Answers(results, "sound")
+    losses = (*LOSSES, *COLUMNS.values())
+    tables: list[Table] = []
+    for measure in MEASURES:
+        rows: list[tuple[str | float | None, ...]] = []
+        for data in DATA:
+            for policy in POLICIES:
+                ours = [practicum.of(data, loss, policy, measure).get(seed) for loss in LOSSES]
+                others = [
+                    results.values("sound", measure, part="columns", data=data, what=what, policy=policy).get(seed)
+                    for what in COLUMNS
+                ]
+                if any(value is not None for value in others):
+                    rows.append((SETS[data], NAMED[policy], *ours, *others))
+        tables.append(
+            Table(
+                name="columns" if measure == "accuracy" else f"columns-{measure}",
+                title=f"Four losses on the same net: {SAID[measure]}",
+                columns=("data", "augmentation", *losses),
+                rows=tuple(rows),
+                note="Sound evaluation, one seed, the same for all four: differences within the spread over seeds of "
+                "the main table say nothing.",
+                percent=losses,
+                folded=measure != "accuracy",
+            )
+        )
+    return Section(
+        key="columns",
+        title=f"{EXTENSIONS['columns']}: two more columns, one seed",
+        words=(_WORDS["columns"],),
+        exhibits=tuple(tables),
+    )
 
 
 def bias(results: Results) -> Section | None:

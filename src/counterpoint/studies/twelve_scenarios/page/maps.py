@@ -21,6 +21,7 @@ def maps(answers: Answers) -> Section | None:
         return None
     rows: list[tuple[str | float | None, ...]] = []
     further = sorted({p for answer in found.values() for p in answer["purity_by_perplexity"]}, key=float)
+    deep = {cell: own for cell in found if (own := estimate(answers.map(*cell, "purity", of="volume")))}
     quality: dict[str, list[tuple[float, float, str]]] = {}
     for cell in found:
         own = [estimate(answers.map(*cell, what)) for what in ("purity", "purity_features", "linearity")]
@@ -28,10 +29,12 @@ def maps(answers: Answers) -> Section | None:
         if own[0] is not None and accuracy is not None:
             quality.setdefault(SETS[cell[0]], []).append((own[0].mean, accuracy.mean, title_of(*cell)))
         numbers = [None if e is None else e.mean for e in (*own, accuracy)]
-        others = (found[cell]["purity_by_perplexity"].get(p) for p in further)
+        others = [found[cell]["purity_by_perplexity"].get(p) for p in further]
+        others += [deep[cell].mean if cell in deep else None] if deep else []
         rows.append((SETS[cell[0]], cell[1], NAMED[cell[2]], *numbers, *others))
     columns = ("purity of the map", "purity of the 32 numbers", "line-likeness", "accuracy")
     extra = tuple(f"purity at perplexity {p}" for p in further)
+    extra += ("purity in three dimensions, perplexity 30",) if deep else ()
     protocol = answers.protocol
     return Section(
         key=f"maps-{protocol}",

@@ -7,7 +7,7 @@ from counterpoint.studies.study import Results
 from counterpoint.studies.twelve_scenarios.answers import Answers
 from counterpoint.studies.twelve_scenarios.grid import EXTENSIONS
 from counterpoint.studies.twelve_scenarios.page.classes import classes, neighbours
-from counterpoint.studies.twelve_scenarios.page.extensions import bias, extension
+from counterpoint.studies.twelve_scenarios.page.extensions import bias, columns, extension
 from counterpoint.studies.twelve_scenarios.page.maps import maps
 from counterpoint.studies.twelve_scenarios.page.names import PROTOCOLS, trained
 from counterpoint.studies.twelve_scenarios.page.scenarios import protocols, table
@@ -24,5 +24,6 @@ def sections(results: Results) -> Sequence[Section]:
     for answers in known:
         found += [maps(answers), classes(answers)]
     found += [neighbours(results), unseen(results)]
-    found += [bias(results) if part == "bias" else extension(results, part) for part in EXTENSIONS]
+    own = {"bias": bias, "columns": columns}
+    found += [own[part](results) if part in own else extension(results, part) for part in EXTENSIONS]
     return [section for section in found if section is not None]
