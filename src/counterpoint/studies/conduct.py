@@ -3,6 +3,7 @@
 import importlib
 import inspect
 import json
+import os
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -283,7 +284,7 @@ def _write(folder: Path, made: Study, results: Results, asked: Mapping[str, Any]
         "data": asked["data"],
         "scale": asked["scale"],
         "seeds": ", ".join(map(str, seeds)),
-        "runs": f"{len(different(made.cells))} in {store}",
+        "runs": f"{len(different(made.cells))} in {os.path.relpath(store)}",
         "training": f"{sum({r.folder: r.seconds for r in results}.values()) / 3600:.2f} hours in all",
         **machine,
     }
