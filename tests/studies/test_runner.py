@@ -409,7 +409,7 @@ def test_ctrl_c_stops_all_processes_and_writes_the_page(tmp_path):
     process = begin(tmp_path, cells, 2, slowly=30.0)
     wait_for(lambda: any(map(finished, cells.glob("simclr-*"))))
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=180)
     assert process.returncode == 130, err
     assert (tmp_path / OUT / "index.html").is_file()
     kept = json.loads((tmp_path / OUT / "study.json").read_text())
