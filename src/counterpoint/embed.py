@@ -15,7 +15,7 @@ from counterpoint.model import Model
 from counterpoint.types import Dataset, Embeddings, Images, Split
 from counterpoint.views import as_float
 
-__all__ = ["embed", "encode", "fingerprint", "pixels", "read_representation", "write_embeddings"]
+__all__ = ["embed", "encode", "fingerprint", "in_rows", "pixels", "read_representation", "write_embeddings"]
 
 _PIXEL_NUMBERS = 2**29  # of all training images as rows
 
@@ -83,13 +83,26 @@ def pixels(split: Split, dataset: Dataset) -> Embeddings:
     """
     _, channels, height, width = dataset.train.images.shape
     side = max(8, math.isqrt(_PIXEL_NUMBERS // max(1, channels * len(dataset.train))))
-    smaller = side < min(height, width)
-    rows = torch.empty(len(split), channels * (side * side if smaller else height * width))
-    for start in range(0, len(split), 512):
-        images = split.images[start : start + 512].float() / 255
-        images = torch.nn.functional.adaptive_avg_pool2d(images, side) if smaller else images
-        rows[start : start + len(images)] = images.flatten(1)
+    rows = in_rows(split.images, side if side < min(height, width) else None)
     return _of(split, rows, None, dataset, "pixels")
+
+
+def in_rows(
+    images: UInt8[Tensor, "image channel height width"] | Images, side: int | None = None
+) -> Float[Tensor, "image number"]:
+    """Each image as one row of its pixels, in [0, 1].
+
+    Args:
+        images: uint8.
+        side: to which each is first averaged down; None: as it is.
+    """
+    _, channels, height, width = images.shape
+    rows = torch.empty(len(images), channels * (height * width if side is None else side * side))
+    for start in range(0, len(images), 512):
+        part = images[start : start + 512].float() / 255
+        part = part if side is None else torch.nn.functional.adaptive_avg_pool2d(part, side)
+        rows[start : start + len(part)] = part.flatten(1)
+    return rows
 
 
 def fingerprint(images: UInt8[Tensor, "image channel height width"] | Images, *, most: int = 512) -> str:

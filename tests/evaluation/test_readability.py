@@ -4,13 +4,8 @@ import pytest
 import torch
 
 from counterpoint.errors import ShapeError
-from counterpoint.evaluation.readability import (
-    Reading,
-    Roles,
-    divide_rows,
-    fit_attributes,
-    read_attributes,
-)
+from counterpoint.evaluation.attribute_heads import Roles, divide_rows, fit_attributes
+from counterpoint.evaluation.readability import Reading, read_attributes
 
 
 def test_roles_are_apart_and_complete():

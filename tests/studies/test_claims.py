@@ -9,7 +9,6 @@ from counterpoint.errors import RunError
 from counterpoint.studies.claims import (
     collect,
     decide,
-    in_percent,
     markdown,
     measured,
     record,
@@ -118,10 +117,10 @@ def test_shares_are_shown_as_the_published_figure_is():
     assert measured(share, percent=True) == "93.4 % ± 1.0 % [90.0 %, 97.0 %]"
     assert measured({**share, "spread": None, "low": None}) == "0.934"
     claim, decision = toy.claim(toy.spreads), Decision("held", 0.9)
-    assert not in_percent(claim, decision)
-    assert in_percent(replace(claim, published="93 %"), decision)
-    assert not in_percent(replace(claim, published="93 %"), Decision("held", 12.0))
-    assert in_percent(replace(claim, percent=True), decision)
+    assert not claim.in_percent(decision)
+    assert replace(claim, published="93 %").in_percent(decision)
+    assert not replace(claim, published="93 %").in_percent(Decision("held", 12.0))
+    assert replace(claim, percent=True).in_percent(decision)
 
 
 def test_without_claims_it_says_so(tmp_path):

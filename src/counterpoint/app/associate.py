@@ -17,10 +17,11 @@ from counterpoint import sources
 from counterpoint.app.assess import dataset_of
 from counterpoint.app.attributes import ByExample, Resolved, read_rules, resolve
 from counterpoint.errors import RunError, SourceError
+from counterpoint.evaluation.attribute_heads import Heads, Roles, divide_rows
 from counterpoint.evaluation.auroc import auroc
 from counterpoint.evaluation.calibration import expected_calibration_error, fit_temperature
 from counterpoint.evaluation.probe import linear_probe
-from counterpoint.evaluation.readability import Heads, Reading, Roles, divide_rows, read_attributes
+from counterpoint.evaluation.readability import Reading, read_attributes
 from counterpoint.evaluation.resampling import bootstrap
 from counterpoint.evaluation.valleys import agreement, find_valleys
 from counterpoint.random import Streams
@@ -307,20 +308,14 @@ def _pictures(model: Loaded, files: Sequence[Path]) -> Tensor:
 
 def _pixels(dataset: Dataset) -> Tensor:
     """Raw pixels of all images, averaged down where there are more than 1,024 numbers in one."""
-    parts = [_flat(split.images, None) for split in (dataset.train, dataset.test) if len(split)]
+    parts = [_flat(split.images) for split in (dataset.train, dataset.test) if len(split)]
     return torch.cat(parts)
 
 
-def _flat(images: Tensor | Images, numbers: int | None) -> Tensor:
+def _flat(images: Tensor | Images, numbers: int = PIXELS) -> Tensor:
     _, channels, height, width = images.shape
-    side = max(1, math.isqrt((numbers or PIXELS) // channels))
-    smaller = channels * height * width > (numbers or PIXELS)
-    rows = torch.empty(len(images), channels * (side * side if smaller else height * width))
-    for start in range(0, len(images), 512):
-        part = images[start : start + 512].float() / 255
-        part = torch.nn.functional.adaptive_avg_pool2d(part, side) if smaller else part
-        rows[start : start + len(part)] = part.flatten(1)
-    return rows
+    smaller = channels * height * width > numbers
+    return embedding.in_rows(images, max(1, math.isqrt(numbers // channels)) if smaller else None)
 
 
 def _with_planes(found: Associator, data: _Data, resolved: Resolved | None, count: int, seed: int) -> Associator:

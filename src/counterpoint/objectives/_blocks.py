@@ -206,3 +206,40 @@ class _Cost(torch.autograd.Function):
     ) -> tuple[Tensor | None, ...]:
         gradients = cast(tuple[Tensor | None, ...], ctx.saved_tensors)
         return None, *(None if g is None else g * upstream.to(g.dtype) for g in gradients)
+
+
+def pairs(matches: Sequence[Match], tally: Tally) -> Loss:
+    """The weighted mean over pairs, with the terms that every loss of pairs has.
+
+    Args:
+        matches: at least one.
+        tally: `pair_sums`.
+    """
+    loss, total = weighed(matches, tally)
+    terms = {
+        "active": mean(total["active"], total["negatives"]),
+        "positive": mean(total["positive"], total["positives"]),
+        "negative": mean(total["negative"], total["negatives"]),
+    }
+    return Loss(loss.total, terms, loss.anchors)
+
+
+def pair_sums(of: Scores, cost: Tensor, active: Tensor, told: Tensor) -> dict[str, Tensor]:
+    """The sums of a block for a loss of pairs, each pair counted once.
+
+    Args:
+        of: the block.
+        cost: of all its pairs.
+        active: negative pairs that cost something.
+        told: what is reported of each pair, a cosine or a distance.
+    """
+    told = told.detach()
+    return {
+        "cost": cost,
+        "count": (of.positive | of.negative).sum(),
+        "active": active.sum(),
+        "positives": of.positive.sum(),
+        "negatives": of.negative.sum(),
+        "positive": told.masked_fill(~of.positive, 0.0).sum(),
+        "negative": told.masked_fill(~of.negative, 0.0).sum(),
+    }

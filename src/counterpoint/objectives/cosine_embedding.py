@@ -8,7 +8,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from counterpoint.errors import RecipeError
-from counterpoint.objectives._blocks import Scores, mean, weighed
+from counterpoint.objectives._blocks import Scores, pair_sums, pairs
 from counterpoint.objectives._plain import require_pairs
 from counterpoint.sphere import Cosine
 from counterpoint.types import Loss, Match
@@ -71,26 +71,12 @@ class CosineEmbedding:
         _check(self.margin)
         if not all(isinstance(group.score, Cosine) for match in matches for group in match.columns):
             raise RecipeError("the cosine embedding loss is one of cosines; set score=counterpoint.scores:Cosine")
-        loss, total = weighed(matches, self._tally)
-        terms = {
-            "active": mean(total["active"], total["negatives"]),
-            "positive": mean(total["positive"], total["positives"]),
-            "negative": mean(total["negative"], total["negatives"]),
-        }
-        return Loss(loss.total, terms, loss.anchors)
+        return pairs(matches, self._tally)
 
     def _tally(self, of: Scores) -> dict[str, Tensor]:
         above = (of.score - self.margin).clamp_min(0).masked_fill(~of.negative, 0.0)
         below = (1 - of.score).masked_fill(~of.positive, 0.0)
-        return {
-            "cost": below.sum() + above.sum(),
-            "count": (of.positive | of.negative).sum(),
-            "active": (above > 0).sum(),
-            "positives": of.positive.sum(),
-            "negatives": of.negative.sum(),
-            "positive": of.score.detach().masked_fill(~of.positive, 0.0).sum(),
-            "negative": of.score.detach().masked_fill(~of.negative, 0.0).sum(),
-        }
+        return pair_sums(of, below.sum() + above.sum(), above > 0, of.score)
 
 
 def _check(margin: float) -> None:

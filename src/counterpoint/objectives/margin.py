@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from counterpoint.errors import RecipeError
-from counterpoint.objectives._blocks import Scores, mean, weighed
+from counterpoint.objectives._blocks import Scores, pair_sums, pairs
 from counterpoint.objectives._plain import require_pairs
 from counterpoint.sphere import Euclidean
 from counterpoint.types import Loss, Match
@@ -75,27 +75,13 @@ class Margin:
         scores = {group.score for match in matches for group in match.columns}
         if not all(isinstance(score, Euclidean) and not score.squared for score in scores):
             raise RecipeError("the margin loss is one of distances; set score=counterpoint.scores:Euclidean")
-        loss, total = weighed(matches, self._tally)
-        terms = {
-            "active": mean(total["active"], total["negatives"]),
-            "positive": mean(total["positive"], total["positives"]),
-            "negative": mean(total["negative"], total["negatives"]),
-        }
-        return Loss(loss.total, terms, loss.anchors)
+        return pairs(matches, self._tally)
 
     def _tally(self, of: Scores) -> dict[str, Tensor]:
         distance = -of.score
         short = (self.margin - distance).clamp_min(0).masked_fill(~of.negative, 0.0)
         apart = distance.masked_fill(~of.positive, 0.0)
-        return {
-            "cost": (apart.square().sum() + short.square().sum()) / 2,
-            "count": (of.positive | of.negative).sum(),
-            "active": (short > 0).sum(),
-            "positives": of.positive.sum(),
-            "negatives": of.negative.sum(),
-            "positive": apart.detach().sum(),
-            "negative": distance.detach().masked_fill(~of.negative, 0.0).sum(),
-        }
+        return pair_sums(of, (apart.square().sum() + short.square().sum()) / 2, short > 0, distance)
 
 
 def _check(margin: float) -> None:

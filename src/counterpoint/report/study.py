@@ -38,6 +38,7 @@ def write_study(
     *,
     command: str,
     facts: Mapping[str, str],
+    sections: Sequence[Section] | None = None,
 ) -> Path:
     """Write the page of a study: one file that needs nothing else.
 
@@ -50,12 +51,13 @@ def write_study(
         decisions: by the key of their claim; a claim without one is undecided.
         command: that runs the study again.
         facts: how it was run, by name: data, machine, versions, seeds, precision.
+        sections: the study's, where they have been made already.
 
     Raises:
         RunError: the page cannot be written.
     """
-    sections = list(study.sections(results))
-    page = render("study", SCRIPTS, _context(study, results, decisions, sections, command, facts, target.parent))
+    made = study.sections(results) if sections is None else sections
+    page = render("study", SCRIPTS, _context(study, results, decisions, made, command, facts, target.parent))
     return _written(target, page)
 
 
@@ -82,16 +84,7 @@ def write_sections(
         RunError: the page cannot be written.
     """
     tips: dict[str, Any] = {}
-    names = _anchors(section.key for section in sections)
-    shown = [
-        {
-            "key": name,
-            "title": section.title,
-            "words": section.words,
-            "groups": _groups(section, i, target.parent, tips),
-        }
-        for i, (section, name) in enumerate(zip(sections, names, strict=True))
-    ]
+    shown = _shown(sections, _anchors(section.key for section in sections), target.parent, tips)
     context = {
         "title": title, "about": about, "source": "", "claims": None, "sections": shown, "facts": list(facts.items()),
         "cells": None, "missing": (), "command": command, "long": LONG, "data_json": safe(tips),
@@ -133,10 +126,7 @@ def _context(
             (verdict, tone, mark, sum(claim["verdict"] == verdict for claim in claims))
             for verdict, (tone, mark) in TONES.items()
         ],
-        "sections": [
-            {"key": anchor, "title": section.title, "words": section.words, "groups": _groups(section, i, folder, tips)}
-            for i, (section, anchor) in enumerate(zip(sections, names[len(claims) :], strict=True))
-        ],
+        "sections": _shown(sections, names[len(claims) :], folder, tips),
         "facts": list(facts.items()),
         "axes": axes,
         "cells": [_cell(result, axes) for result in results.every],
@@ -145,6 +135,15 @@ def _context(
         "long": LONG,
         "data_json": safe(tips),
     }
+
+
+def _shown(
+    sections: Sequence[Section], anchors: Sequence[str], folder: Path, tips: dict[str, Any]
+) -> list[dict[str, Any]]:
+    return [
+        {"key": anchor, "title": section.title, "words": section.words, "groups": _groups(section, i, folder, tips)}
+        for i, (section, anchor) in enumerate(zip(sections, anchors, strict=True))
+    ]
 
 
 def _anchors(keys: Iterable[str]) -> list[str]:
@@ -180,16 +179,8 @@ def _claim(
         "mark": mark,
         "said": "Nothing was decided: its rule has not been applied." if decision is None else decision.said,
         "effect": "" if decision is None else decision.effect,
-        **_measured(decision, percent=_percent(claim, decision)),
+        **_measured(decision, percent=claim.in_percent(decision)),
     }
-
-
-def _percent(claim: "counterpoint.studies.study.Claim", decision: "counterpoint.studies.study.Decision | None") -> bool:
-    """Whether what was measured is shown in per cent: as the claim says, or else as its published figure is."""
-    if claim.percent is not None or decision is None:
-        return bool(claim.percent)
-    ends = [v for v in (decision.value, decision.low, decision.high) if v is not None]
-    return "%" in claim.published and all(abs(v) <= 1 for v in ends if math.isfinite(v))
 
 
 def _measured(decision: "counterpoint.studies.study.Decision | None", *, percent: bool) -> dict[str, str]:

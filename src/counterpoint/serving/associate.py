@@ -43,7 +43,7 @@ class Associator:
     """A frozen encoder with linear heads for classes and attributes.
 
     Args:
-        encoder: of the run; None where only the heads were asked for.
+        encoder: of the run.
         names: of the attributes.
         weight, bias: of the attributes' logits; sigmoid is the calibrated probability.
         classes: names, empty without labels.
@@ -53,7 +53,7 @@ class Associator:
         about: what was measured, as it is stored.
     """
 
-    encoder: Loaded | None
+    encoder: Loaded
     names: tuple[str, ...]
     weight: Float[Tensor, "attribute width"]
     bias: Float[Tensor, " attribute"]
@@ -76,8 +76,6 @@ class Associator:
             ShapeError: an array that is no batch of images.
             SourceError: a file that is no image.
         """
-        if self.encoder is None:
-            raise RunError("these heads were loaded without their encoder; use load_attributes")
         return self.read(torch.from_numpy(self.encoder.embed(images, batch=batch)))
 
     def read(self, rows: Float[Tensor, "row width"]) -> list[Association]:
@@ -137,13 +135,12 @@ def save_attributes(folder: Path, found: Associator) -> Path:
     return path
 
 
-def load_attributes(run: str | Path, *, device: str = "cpu", encoder: bool = True) -> Associator:
+def load_attributes(run: str | Path, *, device: str = "cpu") -> Associator:
     """The attributes of a run, ready to be asked.
 
     Args:
         run: its folder.
         device: of the encoder.
-        encoder: load it too; without it only embeddings can be read.
 
     Raises:
         RunError: the run has no attributes, they are damaged, or its encoder is no longer theirs.
@@ -167,7 +164,7 @@ def load_attributes(run: str | Path, *, device: str = "cpu", encoder: bool = Tru
         if about["encoder"] != encoder_digest(folder):
             raise RunError(f"the encoder of {folder} has changed since its attributes were trained; {again}")
         return Associator(
-            encoder=model if encoder else None,
+            encoder=model,
             names=tuple(about["names"]),
             weight=tensors["attributes.weight"],
             bias=tensors["attributes.bias"],

@@ -9,9 +9,9 @@ from typing import Any
 
 from counterpoint.errors import RunError
 from counterpoint.files import write_json, write_text
-from counterpoint.studies.study import Claim, Decision, Result, Results, Study
+from counterpoint.studies.study import Decision, Result, Results, Study
 
-__all__ = ["collect", "decide", "in_percent", "markdown", "measured", "record", "write_claims"]
+__all__ = ["collect", "decide", "markdown", "measured", "record", "write_claims"]
 
 _WEIGHT = {"full": 0, "small": 1, "smoke": 2}
 _SCALES = {
@@ -92,7 +92,7 @@ def record(
     claims = [
         {
             **{word: getattr(claim, word) for word in words},
-            "percent": in_percent(claim, decisions[claim.key]),
+            "percent": claim.in_percent(decisions[claim.key]),
             "decision": asdict(decisions[claim.key]),
         }
         for claim in study.claims
@@ -119,14 +119,6 @@ def collect(studies: Path) -> list[dict[str, Any]]:
     if not found:
         raise RunError(f"no study below {str(studies)!r} has decided claims; run one: counterpoint study --list")
     return sorted(found, key=lambda kept: (kept["study"], _WEIGHT.get(kept["scale"], 0), kept["data"]))
-
-
-def in_percent(claim: Claim, decision: Decision) -> bool:
-    """Whether what was measured is shown in per cent: as the claim says, or else as its published figure is."""
-    if claim.percent is not None:
-        return claim.percent
-    known = [abs(v) for v in (decision.value, decision.low, decision.high) if v is not None]
-    return "%" in claim.published and all(v <= 1 for v in known)
 
 
 def measured(decision: Mapping[str, Any], *, percent: bool = False) -> str:

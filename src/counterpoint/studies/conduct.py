@@ -6,7 +6,7 @@ import json
 import os
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,11 +15,10 @@ from counterpoint._version import __version__
 from counterpoint.errors import RecipeError, RunError, nearest
 from counterpoint.files import write_json
 from counterpoint.recipe import load_object, part_to_json
-from counterpoint.report.exhibits import Section
 from counterpoint.report.study import write_study
 from counterpoint.report.tables import write_tables
 from counterpoint.studies.cells import CELLS, adopt, asked_for, difference, digest, folder_of
-from counterpoint.studies.claims import decide, in_percent, measured, record
+from counterpoint.studies.claims import decide, measured, record
 from counterpoint.studies.listing import named_studies
 from counterpoint.studies.own import read_own
 from counterpoint.studies.plan import different
@@ -290,16 +289,8 @@ def _write(folder: Path, made: Study, results: Results, asked: Mapping[str, Any]
     }
     facts = {key: value for key, value in facts.items() if value}
 
-    def shown(_: Results) -> Sequence[Section]:
-        return sections
-
     page = write_study(
-        folder / "index.html",
-        replace(made, sections=shown),
-        results,
-        decisions,
-        command=asked["command"],
-        facts=facts,
+        folder / "index.html", made, results, decisions, command=asked["command"], facts=facts, sections=sections
     )
     return Studied(made, results, decisions, page)
 
@@ -318,7 +309,7 @@ def show_claims(studied: Studied) -> None:
             table.add_column(heading, justify="left")
         for claim in studied.study.claims:
             decision = studied.decisions[claim.key]
-            found = measured(asdict(decision), percent=in_percent(claim, decision))
+            found = measured(asdict(decision), percent=claim.in_percent(decision))
             table.add_row(claim.statement, claim.published or "–", found, decision.verdict)
         console.print(table)
     missing = studied.results.missing

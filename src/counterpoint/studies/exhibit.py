@@ -7,7 +7,7 @@ from typing import Any
 from counterpoint.report.charts import Axis
 from counterpoint.report.exhibits import Bars, Section, Table
 from counterpoint.studies.statistics import Estimate, estimate, holm, paired
-from counterpoint.studies.study import Result, Results
+from counterpoint.studies.study import Results
 
 __all__ = ["averaged", "measures_of", "sections_of"]
 
@@ -15,13 +15,6 @@ _LEADING = ("knn_accuracy", "linear_probe", "recall_at_1", "map_at_r", "nmi", "u
 _BASELINES = ("pixels", "untrained")
 
 Path = tuple[str, ...]
-
-
-def _value(result: Result, path: Sequence[str]) -> float | None:
-    value: Any = result.found
-    for key in path:
-        value = value.get(key) if isinstance(value, Mapping) else None
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def averaged(results: Results, path: Sequence[str], place: Mapping[str, str]) -> dict[int, float]:
@@ -34,7 +27,7 @@ def averaged(results: Results, path: Sequence[str], place: Mapping[str, str]) ->
     """
     held: dict[int, list[float | None]] = {}
     for result in results.asked(**place):
-        held.setdefault(result.cell.seed, []).append(_value(result, path))
+        held.setdefault(result.cell.seed, []).append(result.number(*path))
     found: dict[int, float] = {}
     for seed, values in sorted(held.items()):
         known = [v for v in values if v is not None]
@@ -61,7 +54,7 @@ def sections_of(results: Results, measure: Path, axes: Sequence[str]) -> list[Se
         axes: of the grid, in order.
     """
     shown = measures_of(results, measure)
-    there = [path for path in shown if any(_value(result, path) is not None for result in results)]
+    there = [path for path in shown if any(result.number(*path) is not None for result in results)]
     if there and measure not in there:
         measure = there[0]
         del shown[next(iter(shown))]
@@ -161,7 +154,7 @@ def _cells(results: Results, axes: Sequence[str], shown: Mapping[Path, str]) -> 
         (
             *(r.cell.place.get(axis) for axis in axes),
             r.cell.seed,
-            *(_value(r, path) for path in shown),
+            *(r.number(*path) for path in shown),
             round(r.seconds, 1) if r.folder else None,
             r.error or None,
         )

@@ -147,16 +147,16 @@ def check(cells: Sequence[Cell], evaluators: Sequence[Evaluator], shelf: Shelf, 
     errors: list[CounterpointError] = []
     wrong: dict[str, list[Cell]] = {}
     for cell in cells:
-        kind = ""
         try:
             kind = kind_of(cell)
             folder = folder_of(cell, store)
-            if finished(folder) and (why := outdated(cell, folder)):
+            trained = finished(folder)
+            if trained and (why := outdated(cell, folder)):
                 raise RunError(why)
             if kind in failed:
                 raise failed[kind]
             try:
-                if finished(folder):
+                if trained:
                     complete = not lacking(folder, cell, evaluators)
                     if not (complete and named_data(cell.source)):
                         _check_data(cell, folder, shelf, complete=complete)

@@ -34,11 +34,16 @@ def _silent(line: str) -> None:
     pass
 
 
-def _dismiss(process: subprocess.Popen[str]) -> int:
-    """Close its input, on which it leaves; its exit code."""
+def _hang_up(process: subprocess.Popen[str]) -> None:
+    """Close a process's input, on which it stops as by Ctrl-C and leaves."""
     if process.stdin is not None:
         with suppress(BrokenPipeError):
             process.stdin.close()
+
+
+def _dismiss(process: subprocess.Popen[str]) -> int:
+    """Let a process leave; its exit code."""
+    _hang_up(process)
     code = process.wait()
     if process.stdout is not None:
         process.stdout.close()
@@ -67,7 +72,7 @@ def chosen(cells: Sequence[Cell], only: Mapping[str, str]) -> tuple[Cell, ...]:
 class _Progress:
     """How far a study is, in lines; and when results are due."""
 
-    def __init__(self, total: int, expected: Cost, say: Say, after: Callable[[], None] | None) -> None:
+    def __init__(self, total: int, expected: Cost, say: Say, after: Callable[[], object] | None) -> None:
         self.total, self.expected, self.say, self.after = total, expected, say, after
         self.done, self.failed = 0, 0
         self.began = self.handed = time.monotonic()
@@ -143,11 +148,13 @@ def run(
     names = {*expected.training, *expected.evaluating}
     todo = [cell for cell in cells if folder_of(cell, store).name in names]
 
-    def hand() -> None:
+    def hand() -> Results:
+        results = gather(study, store)
         if after is not None:
-            after(gather(study, store))
+            after(results)
+        return results
 
-    progress = _Progress(len(todo), expected, say, hand)
+    progress = _Progress(len(todo), expected, say, None if after is None else hand)
     try:
         if todo and jobs == 1:
             _in_turn(todo, study.evaluators, store, shelf, deadline, progress, quiet)
@@ -155,12 +162,12 @@ def run(
             del shelf
             _Crew(todo, study.evaluators, store, deadline, progress, jobs, threads).work()
     finally:
-        hand()
+        results = hand()
     if progress.done < len(todo):
         say(f"  out of time: {progress.done} of {len(todo)} done; the same command goes on")
     if progress.failed:
         say(f"  {progress.failed} of {len(todo)} failed; the reasons are in failure.txt of their folders in {store}")
-    return gather(study, store)
+    return results
 
 
 def _cores() -> int:
@@ -245,18 +252,17 @@ class _Crew:
                     hand.join(0.2)
         except KeyboardInterrupt:
             self.stop.set()
-            self._dismiss()
+            self._stop()
             raise
         if self.broken:
             raise self.broken[0]
 
-    def _dismiss(self) -> None:
+    def _stop(self) -> None:
         """Let every process stop as by Ctrl-C, with what is done kept."""
         with self.lock:
             crew = set(self.crew)
         for process in crew:
-            assert process.stdin is not None
-            process.stdin.close()
+            _hang_up(process)
         for process in crew:
             try:
                 process.wait(PATIENCE)

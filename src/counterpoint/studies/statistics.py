@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from counterpoint.report.verdict import holm
+from counterpoint.report.verdict import holm, sign_test
 from counterpoint.studies.study import Decision
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "above",
     "below",
     "between",
+    "each",
     "estimate",
     "greater",
     "holm",
@@ -98,6 +99,17 @@ def estimate(values: Mapping[int, float]) -> Estimate | None:
     return Estimate(math.fsum(every) / len(every), spread, low, high, len(every))
 
 
+def each(rule: Callable[[Sequence[float]], float], measures: Sequence[Mapping[int, float]]) -> dict[int, float]:
+    """One number for each seed that all measures have.
+
+    Args:
+        rule: from the measures' values at a seed, in their order.
+        measures: a value for each seed.
+    """
+    shared = set(measures[0]).intersection(*measures[1:]) if measures else set[int]()
+    return {seed: rule([measure[seed] for measure in measures]) for seed in sorted(shared)}
+
+
 @dataclass(frozen=True)
 class Paired:
     """A difference of two measures of the same seeds.
@@ -134,20 +146,6 @@ class Paired:
             parts.append(f"d = {self.d:.1f}")
         parts.append(f"greater in {self.wins} of {self.seeds} {'seed' if self.seeds == 1 else 'seeds'}")
         return ", ".join(parts)
-
-
-def sign_test(wins: int, losses: int) -> float:
-    """Exact two-sided sign test; ties are left out before.
-
-    Example:
-        Three of three: twice 1/8.
-
-        >>> sign_test(3, 0)
-        0.25
-    """
-    n = wins + losses
-    tail = sum(math.comb(n, k) for k in range(min(wins, losses) + 1)) / 2**n
-    return min(1.0, 2 * tail)
 
 
 def paired(first: Mapping[int, float], second: Mapping[int, float]) -> Paired | None:
@@ -265,6 +263,15 @@ def _verdict(
     return ("undecided", f"its interval holds both answers to {rule}") if some_of_it else ("not held", f"not {rule}")
 
 
+def _beyond(bound: float) -> Inside:
+    """What is equal to the bound is not above it."""
+
+    def inside(low: float, high: float) -> tuple[bool, bool]:
+        return low > bound, high > bound
+
+    return inside
+
+
 def _inside(values: Mapping[int, float], rule: str, inside: Inside, *, alone: bool, say: Say, what: str) -> Decision:
     found = estimate(values)
     if found is None:
@@ -298,11 +305,7 @@ def above(
         say: how a value is written for a person.
         what: was measured, the subject of the sentence.
     """
-
-    def inside(low: float, high: float) -> tuple[bool, bool]:
-        return low > bound, high > bound
-
-    return _inside(values, f"above {say(bound)}", inside, alone=alone, say=say, what=what)
+    return _inside(values, f"above {say(bound)}", _beyond(bound), alone=alone, say=say, what=what)
 
 
 def below(
@@ -355,12 +358,8 @@ def greater(
     found = paired(first, second)
     if found is None:
         return _undecided(f"{what} was not measured: no seed has both values")
-
-    def inside(low: float, high: float) -> tuple[bool, bool]:
-        return low > by, high > by
-
-    beyond = f"above {say(by)}" if by else "above zero"
-    verdict, why = _verdict((found.low, found.high), found.mean, found.seeds, beyond, inside, alone=alone)
+    rule = f"above {say(by)}" if by else "above zero"
+    verdict, why = _verdict((found.low, found.high), found.mean, found.seeds, rule, _beyond(by), alone=alone)
     told = found.told(say)
     return Decision(
         verdict, found.mean, found.low, found.high, found.seeds, found.spread, told, f"{what} is {told}: {why}"
@@ -379,12 +378,8 @@ def related(found: Correlation | None, bound: float = 0.0, *, what: str = "the r
     """
     if found is None:
         return _undecided(f"{what} needs at least four pairs of values that differ")
-    if found.low > bound:
-        verdict, why = "held", f"above {bound:g}"
-    elif found.high <= bound:
-        verdict, why = "not held", f"not above {bound:g}"
-    else:
-        verdict, why = "undecided", f"its interval holds both answers to above {bound:g}"
+    rule = f"above {bound:g}"
+    verdict, why = _verdict((found.low, found.high), found.rho, found.count, rule, _beyond(bound), alone=False)
     return Decision(
         verdict,
         found.rho,

@@ -1,5 +1,6 @@
 """A study as a value: cells that are trained, evaluators that read them, claims that they decide, and its page."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -119,6 +120,13 @@ class Result:
     machine: Mapping[str, Any] = field(default_factory=dict[str, Any])
     failed: bool = False
 
+    def number(self, *path: str) -> float | None:
+        """What stands at evaluator, then keys of its answer; None where that is no number, or nothing."""
+        value: Any = self.found
+        for key in path:
+            value = value.get(key) if isinstance(value, Mapping) else None
+        return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
 
 @dataclass(frozen=True, eq=False)
 class Results:
@@ -146,14 +154,8 @@ class Results:
 
     def values(self, evaluator: str, *path: str, **place: str) -> dict[int, float]:
         """One number of an evaluator's answer for each seed at a place; seeds that lack it are left out."""
-        found: dict[int, float] = {}
-        for result in self.at(**place):
-            value: Any = result.found.get(evaluator)
-            for key in path:
-                value = value.get(key) if isinstance(value, Mapping) else None
-            if isinstance(value, int | float) and not isinstance(value, bool):
-                found[result.cell.seed] = float(value)
-        return found
+        found = {result.cell.seed: result.number(evaluator, *path) for result in self.at(**place)}
+        return {seed: value for seed, value in found.items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -206,6 +208,13 @@ class Claim:
     rule: str
     decide: Callable[[Results], Decision]
     percent: bool | None = None
+
+    def in_percent(self, decision: Decision | None) -> bool:
+        """Whether what was measured is shown in per cent: as the claim says, or else as its published figure is."""
+        if self.percent is not None or decision is None:
+            return bool(self.percent)
+        ends = [v for v in (decision.value, decision.low, decision.high) if v is not None]
+        return "%" in self.published and all(abs(v) <= 1 for v in ends if math.isfinite(v))
 
 
 @dataclass(frozen=True, eq=False)

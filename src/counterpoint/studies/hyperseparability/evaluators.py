@@ -24,7 +24,7 @@ from counterpoint.model import Model
 from counterpoint.studies.conjecture import NETS, PART
 from counterpoint.studies.layers import layers
 from counterpoint.studies.study import Cell, Trained
-from counterpoint.types import Dataset, Split
+from counterpoint.types import Dataset
 
 __all__ = [
     "METHODS",
@@ -76,12 +76,21 @@ def _numbers(members: Tensor) -> list[int]:
     return (members.long() * places[:, None]).sum(0).tolist()
 
 
-def _labels(split: Split, dataset: Dataset, side: str) -> Int64[Tensor, " image"]:
-    if split.labels is None or not bool((split.labels >= 0).any()):
-        raise SourceError(
-            f"super-classes are sets of classes, but the {side} images of {dataset.name!r} have no labels"
-        )
-    return split.labels
+def _labels(dataset: Dataset) -> tuple[Int64[Tensor, " image"], Int64[Tensor, " test"]]:
+    """Of the training and of the test images."""
+    for side, split in (("training", dataset.train), ("test", dataset.test)):
+        if split.labels is None or not bool((split.labels >= 0).any()):
+            raise SourceError(
+                f"super-classes are sets of classes, but the {side} images of {dataset.name!r} have no labels"
+            )
+    assert dataset.train.labels is not None
+    assert dataset.test.labels is not None
+    return dataset.train.labels, dataset.test.labels
+
+
+def _known(rows: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """The rows whose class is known, and their classes."""
+    return rows[labels >= 0], labels[labels >= 0]
 
 
 def _rounded(values: Tensor) -> list[float]:
@@ -124,7 +133,7 @@ def _asked(
     train: Tensor, test: Tensor, labels: tuple[Tensor, Tensor], members: Tensor, training: Training, seed: int
 ) -> tuple[SuperClassErrors, float]:
     """The super-class errors of some features and their multi-class error, both by the same training."""
-    (x, y), (seen, truth) = ((rows[own >= 0], own[own >= 0]) for rows, own in zip((train, test), labels, strict=True))
+    (x, y), (seen, truth) = _known(train, labels[0]), _known(test, labels[1])
     threshold = multi_class_error(x, seen, y, truth, training=training, seed=seed)
     heads = fit_heads(x, y, members, training, seed=seed)
     return subset_errors(heads, seen, truth, members), threshold
@@ -169,7 +178,7 @@ class SuperClasses:
     def __call__(self, trained: Trained) -> Mapping[str, Any]:
         """Raises SourceError where there are no labels."""
         dataset: Dataset = trained.dataset
-        labels = _labels(dataset.train, dataset, "training"), _labels(dataset.test, dataset, "test")
+        labels = _labels(dataset)
         rows = trained.train.h, trained.test.h
         if self.balanced:
             kept = [balanced_rows(own, seed=self.seed) for own in labels]
@@ -234,7 +243,7 @@ class Layers:
     def __call__(self, trained: Trained) -> Mapping[str, Any]:
         """The study's numbers for each layer, and under `each` the error of every set."""
         dataset: Dataset = trained.dataset
-        labels = _labels(dataset.train, dataset, "training"), _labels(dataset.test, dataset, "test")
+        labels = _labels(dataset)
         members = sets_of(len(dataset.classes), self.count, self.seed)
         answer: dict[str, Any] = {}
         for layer, train, test in self._rows(trained):
@@ -283,7 +292,7 @@ class Sensitivity:
     def __call__(self, trained: Trained) -> Mapping[str, Any]:
         """The study's numbers for each variant."""
         dataset: Dataset = trained.dataset
-        labels = _labels(dataset.train, dataset, "training"), _labels(dataset.test, dataset, "test")
+        labels = _labels(dataset)
         members = sets_of(len(dataset.classes), self.count, self.seed)
         answer: dict[str, Any] = {}
         for variant in self.variants:
@@ -314,10 +323,8 @@ class MultiClass:
     def __call__(self, trained: Trained) -> Mapping[str, Any]:
         """The error, and the positions of the wrong answers among the labelled test images."""
         dataset: Dataset = trained.dataset
-        labels = _labels(dataset.train, dataset, "training"), _labels(dataset.test, dataset, "test")
-        (x, y), (seen, truth) = (
-            (rows[own >= 0], own[own >= 0]) for rows, own in zip((trained.train.h, trained.test.h), labels, strict=True)
-        )
+        labels = _labels(dataset)
+        (x, y), (seen, truth) = _known(trained.train.h, labels[0]), _known(trained.test.h, labels[1])
         heads = fit_classes(x, y, len(dataset.classes), self.training, seed=trained.cell.seed)
         wrong = heads.logits(seen).argmax(1) != truth
         return {"error": float(wrong.double().mean()), "images": len(truth), "wrong": wrong.nonzero()[:, 0].tolist()}

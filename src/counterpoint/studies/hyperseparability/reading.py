@@ -6,6 +6,7 @@ from typing import Any
 
 from counterpoint.studies.conjecture import NETS
 from counterpoint.studies.hyperseparability.evaluators import METHODS
+from counterpoint.studies.statistics import each
 from counterpoint.studies.study import Results
 
 __all__ = ["PUBLISHED", "Published", "answers", "below_common", "below_own", "least", "of", "published_of"]
@@ -62,8 +63,7 @@ def answers(results: Results, method: str, evaluator: str) -> dict[int, Mapping[
 
 def least(*every: Seeds) -> Seeds:
     """The smallest of some values of each seed that all of them have."""
-    shared = set.intersection(*(set(values) for values in every)) if every else set[int]()
-    return {seed: min(values[seed] for values in every) for seed in sorted(shared)}
+    return each(min, every)
 
 
 def _share(errors: Sequence[float], threshold: float) -> float:

@@ -1,21 +1,16 @@
 """What was found of one protocol's twelve cells, by scenario and seed."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from counterpoint.studies.statistics import each
 from counterpoint.studies.study import Results
 
-__all__ = ["Answers", "Protocol", "Seeds", "each"]
+__all__ = ["Answers", "Protocol", "Seeds"]
 
 Protocol = Literal["faithful", "sound"]
 Seeds = Mapping[int, float]
-
-
-def each(rule: Callable[[Sequence[float]], float], measures: Sequence[Seeds]) -> dict[int, float]:
-    """One number for each seed that all measures have."""
-    shared = set(measures[0]).intersection(*measures[1:]) if measures else set[int]()
-    return {seed: rule([measure[seed] for measure in measures]) for seed in sorted(shared)}
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from counterpoint.embed import encode
 from counterpoint.errors import SourceError
 from counterpoint.model import Model
 from counterpoint.types import Dataset, Images
@@ -29,7 +30,9 @@ def features(
         statistics: of BatchNorm: those of the batch that an image is in (training mode), or those kept from training.
         batch: images of a forward pass; with batch statistics the answer depends on it.
     """
-    seen = deepcopy(model).train(statistics == "batch")
+    if statistics == "running":
+        return encode(model, images, batch=batch)[0]
+    seen = deepcopy(model).train()
     device = seen.normalise.mean.device
     parts = (images[start : start + batch].to(device) for start in range(0, len(images), batch))
     return torch.cat([seen.represent(as_float(part)).float().cpu() for part in parts])

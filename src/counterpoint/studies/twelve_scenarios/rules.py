@@ -10,9 +10,9 @@ from dataclasses import replace
 from typing import Literal
 
 from counterpoint.report.numbers import in_points, per_cent
-from counterpoint.studies.statistics import above, below, between, estimate, holm, paired, related, spearman
+from counterpoint.studies.statistics import above, below, between, each, estimate, holm, paired, related, spearman
 from counterpoint.studies.study import Decision
-from counterpoint.studies.twelve_scenarios.answers import Answers, Seeds, each
+from counterpoint.studies.twelve_scenarios.answers import Answers, Seeds
 from counterpoint.studies.twelve_scenarios.grid import DATA, LOSSES, POLICIES
 from counterpoint.studies.twelve_scenarios.published import (
     ANIMALS,
