@@ -70,8 +70,10 @@ def test_a_study_takes_the_options_that_it_names(own):
 
 
 def test_what_a_study_does_not_take_is_said(own):
-    with pytest.raises(RecipeError, match="takes no widht; did you mean 'width'"):
+    with pytest.raises(RecipeError, match="has no option 'widht'; did you mean 'width'"):
         find_study(f"{own}:mine", options={"widht": 5})
+    with pytest.raises(RecipeError, match="has no option 'scale'; it is given as --scale"):
+        find_study(f"{own}:mine", options={"scale": "smoke"})
     with pytest.raises(RecipeError, match="takes no root"):
         find_study(f"{own}:mine", root="data")
     with pytest.raises(RecipeError, match="needs to know its source; give --source"):
@@ -94,7 +96,7 @@ def test_what_a_study_does_not_take_is_said(own):
         (("x", "--scale", "tiny"), "'tiny' is not one of"),
         (("x", "--seeds", "0"), "'0' is no number of seeds"),
         (("x", "--seeds", "1,1"), "'1,1' is no number of seeds"),
-        (("x", "--option", "a"), "'a' is no PATH=VALUE"),
+        (("x", "--option", "a"), "'a' is no KEY=VALUE"),
         (("x", "--adopt", "nowhere"), "does not exist"),
     ],
 )
@@ -122,7 +124,7 @@ def test_flags_arrive(shell, monkeypatch):
     assert seen == {
         "name": "x", "source": "mnist", "root": Path("data"), "scale": "small", "seeds": (0, 2), "size": 28,
         "options": {"a": 1, "b": "words"}, "only": {"method": "a"}, "jobs": 2, "cells": Path("c"), "out": Path("o"),
-        "max_time": 3600.0, "adopted": (), "quiet": False,
+        "max_time": 3600.0, "precision": "auto", "adopted": (), "quiet": False,
     }  # fmt: skip
 
 

@@ -131,6 +131,7 @@ def _decisions() -> dict[str, Decision]:
             0.018,
             "+46.4 points above one half, d = 25.1",
             "In all five seeds more than nine in ten super-classes are read better than the digits.",
+            unit="share",
         ),
         "supervised-below": Decision(
             "not held",
@@ -142,6 +143,7 @@ def _decisions() -> dict[str, Decision]:
             "21.2 points above one half, d = 4.6",
             "The supervised net, too, reads most super-classes better: its own multi-class error "
             "is what differs, not the readability.",
+            unit="share",
         ),
         "elastic": Decision(
             "undecided",
@@ -152,6 +154,7 @@ def _decisions() -> dict[str, Decision]:
             0.0012,
             "−0.12 points, d = −0.9",
             "Elastic with rotation is as good as elastic alone: three seeds do not tell them apart.",
+            unit="points",
         ),
         "gap": Decision("held", 0.9688, 0.966, 0.9716, 3, 0.002, "d = 3.1", "It keeps its lead."),
         "layers": Decision("undecided", None, None, None, 0, None, "", "No cell with layers has finished."),

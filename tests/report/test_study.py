@@ -72,24 +72,16 @@ def test_what_was_written_is_shown_and_not_run(page: Page, tmp_path: Path) -> No
 
 def test_each_claim_stands_with_its_verdict_figures_and_rule(page: Page) -> None:
     assert "2 ✓ held 1 ✗ not held 3 ? undecided" in page.text
-    assert "96.4 % 94.1 to 98.7 % 5 seeds, spread 1.8 %" in page.text, "in per cent, as its published figure"
-    assert "0.969 0.966 to 0.972 3 seeds" in page.text, "a plain number, as its published figure"
+    assert "96.4 % 94.1 to 98.7 % 5 seeds, spread 1.8 %" in page.text, "a share, in per cent"
+    assert "0.969 0.966 to 0.972 3 seeds" in page.text, "a plain number"
     assert "Measured: Share of the 1,024 super-class errors" in page.text
     assert "Rule: Held where the lower end of the interval over seeds is above one half" in page.text
     assert "In all five seeds more than nine in ten" in page.text
     assert "Nothing was decided: its rule has not been applied." in page.text
 
 
-def test_a_claim_can_say_that_it_is_in_per_cent(tmp_path: Path) -> None:
-    from dataclasses import replace
-
-    study, results, decisions = rich(tmp_path)
-    claims = tuple(replace(claim, percent=claim.key == "elastic") for claim in study.claims)
-    held = parsed(
-        write_study(tmp_path / "s.html", replace(study, claims=claims), results, decisions, command="", facts={})
-    )
-    assert "−0.12 % −0.41 to 0.17 %" in held.text
-    assert "0.964 0.941 to 0.987" in held.text
+def test_a_difference_of_shares_stands_in_points(page: Page) -> None:
+    assert "−0.12 points −0.41 to 0.17 points" in page.text
 
 
 def test_missing_cells_are_named_with_the_reason(page: Page) -> None:
@@ -330,7 +322,10 @@ def test_every_figure_is_said_in_words(page: Page, tmp_path: Path) -> None:
 
 def test_a_decision_with_less_than_all_figures(tmp_path: Path) -> None:
     study, results, _ = rich(tmp_path)
-    decisions = {"mnist-below": Decision("held", 0.9, seeds=1), "elastic": Decision("not held", float("nan"))}
+    decisions = {
+        "mnist-below": Decision("held", 0.9, seeds=1, unit="share"),
+        "elastic": Decision("not held", float("nan")),
+    }
     held = parsed(write_study(tmp_path / "s.html", study, results, decisions, command="", facts={}))
     assert "90.0 % 1 seed " in held.text
     assert not re.search(r"\bnan\b", held.text)

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 
 import numpy as np
 import pytest
@@ -126,6 +127,9 @@ def test_planes_and_attributes_stay_while_the_others_are_made(trained, tmp_path)
     planes = associate(folder, discover=1, quiet=True)
     assert planes.names == ("big",)
     assert len(planes.planes) <= 1
+    command = re.search(r"counterpoint associate [^<]*", (folder / "attributes.html").read_text())
+    assert command
+    assert "b.toml --discover 1" in command[0], "what made all of the page, not only the last step"
     again = associate(folder, folder.parent / "a.toml", discover=2, quiet=True)
     assert torch.equal(again.weight, found.weight)
     assert torch.equal(again.plane_weight, found.plane_weight)

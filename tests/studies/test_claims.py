@@ -41,6 +41,8 @@ def test_every_claim_is_decided_also_where_its_rule_breaks():
     assert found["one"].verdict == "undecided"
     assert "could not be computed" in found["one"].said
     assert found["other"].said == "the spread was not measured"
+    done = Results((Result(toy.cell(), Path("run"), {}),))
+    assert "a mistake in it: KeyError" in decide(toy.study(claims=(toy.claim(breaks),)), done)["one"].said
 
 
 def spread_of(cell, *, trained=True, answered=True, error=""):
@@ -105,22 +107,18 @@ def test_a_text_cannot_break_the_table():
     odd = replace(made.claims[0], statement="a | b\nc")
     about = {"study": "x", "title": "X", "source": "", "scale": "", "data": "d", "seeds": 1, "command": "c"}
     decision = {"verdict": "held", "value": None, "low": None, "high": None, "spread": None, "effect": "", "said": ""}
-    decision["seeds"] = 0
+    decision |= {"seeds": 0, "unit": "number"}
     words = ("key", "statement", "where", "published", "origin", "measured", "rule")
-    claim = {word: getattr(odd, word) for word in words} | {"decision": decision, "percent": False}
+    claim = {word: getattr(odd, word) for word in words} | {"decision": decision}
     text = markdown([{**about, "claims": [claim]}])
     assert "| a \\| b c | page 1 |" in text
 
 
-def test_shares_are_shown_as_the_published_figure_is():
-    share = {"value": 0.934, "spread": 0.01, "low": 0.9, "high": 0.97}
-    assert measured(share, percent=True) == "93.4 % ± 1.0 % [90.0 %, 97.0 %]"
-    assert measured({**share, "spread": None, "low": None}) == "0.934"
-    claim, decision = toy.claim(toy.spreads), Decision("held", 0.9)
-    assert not claim.in_percent(decision)
-    assert replace(claim, published="93 %").in_percent(decision)
-    assert not replace(claim, published="93 %").in_percent(Decision("held", 12.0))
-    assert replace(claim, percent=True).in_percent(decision)
+def test_what_was_measured_stands_in_its_unit():
+    share = {"value": 0.934, "spread": 0.01, "low": 0.9, "high": 0.97, "unit": "share"}
+    assert measured(share) == "93.4 ± 1.00 % [90.0, 97.0]"
+    assert measured({**share, "value": -0.034, "low": -0.2, "unit": "points"}) == "−3.40 ± 1.00 points [−20.0, 97.0]"
+    assert measured({**share, "spread": None, "low": None, "unit": "number"}) == "0.934"
 
 
 def test_without_claims_it_says_so(tmp_path):
@@ -136,6 +134,6 @@ def test_what_is_kept_can_be_read_again(tmp_path):
     found = json.loads(kept(tmp_path / "a", study(["held"])).read_text())
     assert found["claims"][0]["decision"] == {
         "verdict": "held", "value": 0.51, "low": 0.4, "high": 0.6, "seeds": 3, "spread": 0.05, "effect": "+0.1",
-        "said": "as it is",
+        "said": "as it is", "unit": "number",
     }  # fmt: skip
     assert (found["scale"], found["data"], found["seeds"]) == ("full", "digits", 3)

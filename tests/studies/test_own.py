@@ -88,7 +88,10 @@ def test_a_dial_that_is_fixed_goes_to_the_recipes_that_have_it(tmp_path):
         ('recipe = "simcler"', "recipe: unknown recipe 'simcler': did you mean 'simclr'"),
         ('[grid]\nrecipe = ["simclr", "sup"]', "grid.recipe: unknown recipe 'sup'"),
         ('recipe = "simclr"\n[grid]\ntemprature = [1, 2]', "no dial 'temprature'; did you mean 'temperature'"),
-        ('[grid]\nrecipe = ["simclr", "supervised"]\ntemperature = [1]', "'supervised' has no dial 'temperature'"),
+        (
+            '[grid]\nrecipe = ["simclr", "supervised"]\ntemperature = [1]',
+            "'supervised' has no dial 'temperature': 'simclr' has it",
+        ),
         ('recipe = "simclr"\n[fixed]\nepoch = 3', "fixed.epoch: recipe 'simclr' has no dial 'epoch'; did you mean"),
         ('recipe = "simclr"\n[grid]\nepochs = 3', "grid.epochs: got 3, expected a list"),
         ('recipe = "simclr"\n[grid]\nepochs = []', "grid.epochs: got [], expected a list"),

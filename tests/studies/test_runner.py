@@ -81,6 +81,27 @@ def test_the_cost_of_what_is_known_is_read_from_the_store(store, monkeypatch):
     assert found.unknown == ()
 
 
+@pytest.mark.parametrize("fastest", ["32-true", "bf16-mixed"])
+def test_cells_without_a_precision_have_one_for_all(tmp_path, monkeypatch, capfd, fastest):
+    from counterpoint.engine import Numerics
+    from counterpoint.studies import plan
+
+    asked = []
+
+    def decided(recipe, model, learned, asks, machine, precision, layout):
+        asked.append(precision)
+        return Numerics(fastest if precision == "auto" else precision), {}
+
+    monkeypatch.setattr(plan, "decide_numerics", decided)
+    open_ones = tuple(replace(toy.cell(seed=seed), precision="auto") for seed in range(2))
+    first = run(toy.study(open_ones[:1]), store=tmp_path)
+    assert f"numbers  {fastest}, the fastest here; the same for all cells" in capfd.readouterr().err
+    both = run(toy.study((*open_ones, toy.cell("supcon"))), store=tmp_path)
+    assert f"numbers  {fastest}, as 1 of the 1 runs that are there" in capfd.readouterr().err
+    assert [result.machine["precision"] for result in (*first, *both)] == [fastest, fastest, fastest, "32-true"]
+    assert asked.count("auto") == 1, "once, for the first cell"
+
+
 def test_cells_that_ask_for_the_same_are_one_run(tmp_path):
     one, other = toy.cell(), toy.cell(dials={**toy.DIALS, "temperature": 0.5})
     object.__setattr__(other, "place", {"recipe": "the same"})

@@ -154,8 +154,9 @@ def test_a_correlation_has_pairs_and_no_seeds():
 
 
 def test_a_decision_says_what_was_found():
-    found = greater({0: 0.5, 1: 0.7}, {0: 0.4, 1: 0.4}, what="the gain", say=lambda v: f"{v:.0%}")
+    found = greater({0: 0.5, 1: 0.7}, {0: 0.4, 1: 0.4}, what="the gain", unit="points")
     assert (found.value, found.seeds) == (pytest.approx(0.2), 2)
     assert found.spread == pytest.approx(math.sqrt(2) / 10)
-    assert found.effect == "+20%, 95 % interval -107% to 147%, d = 1.4, greater in 2 of 2 seeds"
-    assert found.said.startswith("the gain is +20%")
+    assert found.effect == "+20.0 points, 95 % interval −107.1 to 147.1 points, d = 1.4, greater in 2 of 2 seeds"
+    assert found.said.startswith("the gain is +20.0 points")
+    assert found.unit == "points"

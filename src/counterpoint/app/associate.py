@@ -3,7 +3,7 @@
 import math
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -114,6 +114,7 @@ def associate(
     if resolved is not None:
         tell(f"training heads for {len(resolved.names)} attributes, and for random ones beside them")
         found = _with_attributes(found, data, resolved, seed)
+        found = replace(found, about={**found.about, "files": [str(path) for path in paths]})
     if discover > 0:
         tell(f"looking for {discover} planes")
         found = _with_planes(found, data, resolved, discover, seed)
@@ -127,7 +128,7 @@ def associate(
         probabilities=(shown @ found.weight.T + found.bias).sigmoid(),
         truths=None if resolved is None else resolved.targets[-len(shown) :],
         distances=shown @ found.plane_weight.T + found.plane_bias,
-        command=_command(run, paths, discover, source, root, seed),
+        command=_command(run, found.about, source, root),
     )
     return found
 
@@ -215,7 +216,7 @@ def _start(data: _Data, before: Associator | None, seed: int, tell: Callable[[st
         planes=(),
         plane_weight=torch.zeros(0, width),
         plane_bias=torch.zeros(0),
-        about={**about, "label": measured, "readings": [], "told": {}, "valleys": [], "sought": 0},
+        about={**about, "label": measured, "readings": [], "told": {}, "files": [], "valleys": [], "sought": 0},
     )
 
 
@@ -354,14 +355,15 @@ def readings_of(found: Associator) -> tuple[Reading, ...]:
     return tuple(Reading.from_json(one) for one in found.about["readings"])
 
 
-def _command(run: Run, paths: Sequence[Any], discover: int, source: Any, root: Any, seed: int) -> str:
+def _command(run: Run, about: Mapping[str, Any], source: Any, root: Any) -> str:
+    """What to type to have all of the page again, also what was there before."""
     words = ["counterpoint", "associate", str(run.folder)]
-    for path in paths:
+    for path in about["files"]:
         words += ["--attributes", str(path)]
-    words += ["--discover", str(discover)] if discover else []
+    words += ["--discover", str(about["sought"])] if about["sought"] else []
     words += ["--source", str(source)] if isinstance(source, str) else []
     words += ["--root", str(root)] if root is not None else []
-    words += ["--seed", str(seed)] if seed else []
+    words += ["--seed", str(about["seed"])] if about["seed"] else []
     return shlex.join(words)
 
 

@@ -132,7 +132,9 @@ def _alone(learned: Split, dataset: Dataset) -> str:
 
 def _negatives(recipe: Recipe) -> str:
     seen = recipe.negatives.seen(recipe.batch_size, len(recipe.views))
-    return f"{seen:,} negatives for each anchor" if seen else "no negatives from the batch"
+    if not seen:
+        return "no negatives from the batch"
+    return f"{seen:,} {'negative' if seen == 1 else 'negatives'} for each anchor"
 
 
 def _say(text: str, quiet: bool) -> None:

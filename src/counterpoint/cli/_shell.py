@@ -50,9 +50,17 @@ class Duration(click.ParamType):  # pyright: ignore[reportMissingTypeArgument]
 
 
 class Setting(click.ParamType):  # pyright: ignore[reportMissingTypeArgument]
-    """`PATH=VALUE` as a pair."""
+    """`PATH=VALUE` as a pair.
+
+    Args:
+        form: as the message names it.
+        example: as the message has it.
+    """
 
     name = "path=value"
+
+    def __init__(self, form: str = "PATH=VALUE", example: str = "objective.temperature=0.2") -> None:
+        self.form, self.example = form, example
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
         """Raises a usage error without `=`."""
@@ -60,7 +68,7 @@ class Setting(click.ParamType):  # pyright: ignore[reportMissingTypeArgument]
             return value  # pyright: ignore[reportUnknownVariableType]
         path, equals, text = str(value).partition("=")
         if not equals or not path:
-            self.fail(f"{value!r} is no PATH=VALUE; expected for example objective.temperature=0.2", param, ctx)
+            self.fail(f"{value!r} is no {self.form}; expected for example {self.example}", param, ctx)
         return path, text
 
 

@@ -76,7 +76,7 @@ def _value(text: str) -> Any:
     "options",
     cls=Option,
     section=WHAT,
-    type=Setting(),
+    type=Setting("KEY=VALUE", "grids=false"),
     multiple=True,
     metavar="KEY=VALUE",
     help="An option of the study's own; may be repeated.",
@@ -85,7 +85,7 @@ def _value(text: str) -> Any:
     "--only",
     cls=Option,
     section=WHAT,
-    type=Setting(),
+    type=Setting("AXIS=VALUE", "policy=elastic"),
     multiple=True,
     metavar="AXIS=VALUE",
     help="Run the cells at this place of the grid only; may be repeated.",
@@ -118,6 +118,14 @@ def _value(text: str) -> Any:
     multiple=True,
     metavar="FOLDER",
     help="Take runs from here that are what cells ask for: they are moved.",
+)
+@click.option(
+    "--precision",
+    cls=Option,
+    section=HOW,
+    type=click.Choice(["auto", "32-true", "bf16-mixed"]),
+    default="auto",
+    help="auto: one for all cells, as of the runs that are there, else the fastest.  [default: auto]",
 )
 @click.option(
     "--max-time", cls=Option, section=HOW, type=Duration(), metavar="90s|30m|2h", help="Stop in time, all kept."
@@ -169,7 +177,7 @@ def study(
 
 def _typed(arguments: list[str]) -> list[str]:
     """The words of the command line from `study` on, without those that say how it was run this time."""
-    once = ("--adopt", "--max-time", "--jobs")
+    once = ("--adopt", "--max-time", "--jobs", "--precision")
     words = iter(arguments[arguments.index("study") :] if "study" in arguments else ["study"])
     kept: list[str] = []
     for word in words:

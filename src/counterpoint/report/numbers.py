@@ -2,11 +2,29 @@
 
 import math
 import re
+from typing import Literal
 
 from counterpoint.report.run import Measure
 from counterpoint.report.verdict import Difference
 
-__all__ = ["amount", "duration", "figure", "in_points", "interval", "is_count", "is_share", "per_cent", "points"]
+__all__ = [
+    "UNITS",
+    "Unit",
+    "amount",
+    "duration",
+    "figure",
+    "in_points",
+    "in_unit",
+    "interval",
+    "is_count",
+    "is_share",
+    "per_cent",
+    "points",
+    "ranged",
+]
+
+Unit = Literal["number", "share", "points"]  # points: a difference of shares
+UNITS: dict[Unit, str] = {"number": "", "share": " %", "points": " points"}  # as they follow a number
 
 SHARES = re.compile(r"accuracy|knn|probe|top|recall|precision|few|shot|label|_at_|map|eer|error", re.IGNORECASE)
 SHARE_GROUPS = ("classification", "few labels", "retrieval")
@@ -54,6 +72,18 @@ def per_cent(value: float) -> str:
 def in_points(value: float) -> str:
     """A difference of shares in a sentence: 0.117 as 11.7 points."""
     return f"{per_cent(value).removesuffix(' %')} points"
+
+
+def in_unit(value: float, unit: Unit) -> str:
+    """A value in a sentence: a share in per cent, a difference of shares in points, any other as it is."""
+    if unit == "number":
+        return f"{value:.4g}".replace("-", "−")
+    return per_cent(value) if unit == "share" else in_points(value)
+
+
+def ranged(low: float, high: float, unit: Unit) -> str:
+    """Both ends with the unit once: `1.20 to 3.40 points`."""
+    return f"{in_unit(low, unit).removesuffix(UNITS[unit])} to {in_unit(high, unit)}"
 
 
 def interval(measure: Measure, between: str = "–") -> str:

@@ -12,7 +12,7 @@ from counterpoint.files import write_text
 from counterpoint.report.charts import Chart, draw
 from counterpoint.report.drawings import Drawing, Key, draw_bars, draw_heat, draw_histogram, draw_points
 from counterpoint.report.exhibits import Bars, Exhibit, Heat, Histogram, Pictures, Points, Section, Table
-from counterpoint.report.numbers import duration, figure
+from counterpoint.report.numbers import UNITS, Unit, duration, figure
 from counterpoint.report.render import render, safe
 from counterpoint.report.sprites import sheet
 from counterpoint.report.tables import FOLDER, columns
@@ -179,29 +179,30 @@ def _claim(
         "mark": mark,
         "said": "Nothing was decided: its rule has not been applied." if decision is None else decision.said,
         "effect": "" if decision is None else decision.effect,
-        **_measured(decision, percent=claim.in_percent(decision)),
+        **_measured(decision),
     }
 
 
-def _measured(decision: "counterpoint.studies.study.Decision | None", *, percent: bool) -> dict[str, str]:
+def _measured(decision: "counterpoint.studies.study.Decision | None") -> dict[str, str]:
     if decision is None or decision.value is None:
         return {"value": "–", "interval": "", "seeds": "no seed" if decision is None or not decision.seeds else ""}
     low, high, spread = decision.low, decision.high, decision.spread
     told = [v for v in (decision.value, low, high) if v is not None and math.isfinite(v)]
     digits = 2 if max(map(abs, told), default=1.0) < 0.1 else 1  # of small shares, errors and differences, more
-    interval = [] if low is None or high is None else [_told(v, percent, digits) for v in (low, high)]
+    unit = decision.unit
+    interval = [] if low is None or high is None else [_told(v, unit, digits) for v in (low, high)]
     seeds = f"{decision.seeds} seed{'' if decision.seeds == 1 else 's'}" if decision.seeds else ""
     return {
-        "value": _told(decision.value, percent, digits),
-        "interval": " to ".join([*(end.removesuffix(" %") for end in interval[:1]), *interval[1:]]),
-        "seeds": ", ".join(filter(None, [seeds, "" if spread is None else f"spread {_told(spread, percent, digits)}"])),
+        "value": _told(decision.value, unit, digits),
+        "interval": " to ".join([*(end.removesuffix(UNITS[unit]) for end in interval[:1]), *interval[1:]]),
+        "seeds": ", ".join(filter(None, [seeds, "" if spread is None else f"spread {_told(spread, unit, digits)}"])),
     }
 
 
-def _told(value: float, percent: bool, digits: int) -> str:
-    if not percent or not math.isfinite(value):
-        return figure(value, percent)
-    return f"{value * 100:.{digits}f} %".replace("-", "−")
+def _told(value: float, unit: Unit, digits: int) -> str:
+    if unit == "number" or not math.isfinite(value):
+        return figure(value, share=False)
+    return f"{value * 100:.{digits}f}{UNITS[unit]}".replace("-", "−")
 
 
 # ------------------------------------------------------------------------------------------------- cells

@@ -17,7 +17,7 @@ from counterpoint.serving.load import Loaded, load
 
 __all__ = ["Association", "Associator", "encoder_digest", "load_attributes", "save_attributes"]
 
-VERSION = 2
+VERSION = 3
 FILE = "attributes.safetensors"
 
 

@@ -262,8 +262,8 @@ def composed(cell: Cell, facts: Facts) -> Recipe:
 
 
 def layout_of(cell: Cell) -> str:
-    """Memory layout of a cell's training: measured where its precision is, else fixed, so that it is the same again."""
-    return "auto" if cell.precision == "auto" else "no"
+    """Memory layout of a cell's training: fixed in full precision, so that it is the same again; else the fastest."""
+    return "no" if cell.precision == "32-true" else "auto"
 
 
 def adopt(folder: Path, cell: Cell, store: Path = CELLS) -> Path:

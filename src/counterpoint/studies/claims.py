@@ -9,12 +9,13 @@ from typing import Any
 
 from counterpoint.errors import RunError
 from counterpoint.files import write_json, write_text
+from counterpoint.report.numbers import UNITS, Unit, in_unit
 from counterpoint.studies.study import Decision, Result, Results, Study
 
-__all__ = ["collect", "decide", "markdown", "measured", "record", "write_claims"]
+__all__ = ["SCALES", "collect", "decide", "markdown", "measured", "record", "write_claims"]
 
 _WEIGHT = {"full": 0, "small": 1, "smoke": 2}
-_SCALES = {
+SCALES = {
     "full": "the epochs and the data that were published",
     "small": "shortened for a laptop: a verdict is a hint",
     "smoke": "seconds of training, which shows that the rules can be computed and nothing about the claims",
@@ -55,7 +56,7 @@ def decide(study: Study, results: Results) -> dict[str, Decision]:
     """Every claim by its key.
 
     One whose rule cannot be computed from what is there is undecided, and so is one of whose seeds some are still
-    missing; it says why.
+    missing; it says why. A rule that fails although nothing is missing is a mistake in the study, and said so.
     """
     found: dict[str, Decision] = {}
     for claim in study.claims:
@@ -63,8 +64,12 @@ def decide(study: Study, results: Results) -> dict[str, Decision]:
         try:
             decision = _so_far(claim.decide(watched), watched.looked or results.every)
             found[claim.key] = replace(decision, said=_typeset(decision.said), effect=_typeset(decision.effect))
-        except Exception as error:
-            said = f"its rule could not be computed from the cells that are there: {type(error).__name__}: {error}"
+        except Exception as error:  # hours of training must still have their page
+            why = f"{type(error).__name__}: {error}"
+            said = f"its rule could not be computed from the cells that are there: {why}"
+            looked = watched.looked or results.every
+            if looked and not any(result.error for result in looked):
+                said = f"its rule failed, though every run that it looks at is complete; that is a mistake in it: {why}"
             found[claim.key] = Decision("undecided", said=said)
     return found
 
@@ -92,7 +97,6 @@ def record(
     claims = [
         {
             **{word: getattr(claim, word) for word in words},
-            "percent": claim.in_percent(decisions[claim.key]),
             "decision": asdict(decisions[claim.key]),
         }
         for claim in study.claims
@@ -113,7 +117,9 @@ def collect(studies: Path) -> list[dict[str, Any]]:
     for path in sorted(studies.glob("**/claims.json")):
         try:
             kept = json.loads(path.read_text(encoding="utf-8"))
-            found += [kept] if kept["claims"] else []
+            found += (
+                [kept] if kept["claims"] and all(claim["decision"]["unit"] in UNITS for claim in kept["claims"]) else []
+            )
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise RunError(f"{str(path)!r} cannot be read as claims ({error}); run its study again") from error
     if not found:
@@ -121,22 +127,19 @@ def collect(studies: Path) -> list[dict[str, Any]]:
     return sorted(found, key=lambda kept: (kept["study"], _WEIGHT.get(kept["scale"], 0), kept["data"]))
 
 
-def measured(decision: Mapping[str, Any], *, percent: bool = False) -> str:
-    """The value with its spread and interval, for a table: `0.51 ± 0.05 [0.4, 0.6]`.
-
-    Args:
-        decision: as it is stored.
-        percent: a share is shown in per cent.
-    """
+def measured(decision: Mapping[str, Any]) -> str:
+    """The value of a stored decision with its spread and interval, for a table: `51.0 ± 5.00 % [40.1, 61.9]`."""
+    unit: Unit = decision["unit"]
 
     def number(value: float) -> str:
-        return f"{100 * value:.1f} %" if percent else f"{value:.4g}"
+        return in_unit(value, unit).removesuffix(UNITS[unit])
 
     if decision["value"] is None:
         return "–"
     told = number(decision["value"])
     if decision["spread"] is not None:
         told += f" ± {number(decision['spread'])}"
+    told += UNITS[unit]
     if decision["low"] is not None and decision["high"] is not None:
         told += f" [{number(decision['low'])}, {number(decision['high'])}]"
     return told
@@ -172,7 +175,7 @@ def markdown(kept: Sequence[Mapping[str, Any]]) -> str:
     ]
     scales = dict.fromkeys(one["scale"] for one in kept if one["scale"])
     if set(scales) - {"full"}:
-        lines += ["", "Scales: " + "; ".join(f"`{scale}`: {_SCALES.get(scale, 'its own')}" for scale in scales) + "."]
+        lines += ["", "Scales: " + "; ".join(f"`{scale}`: {SCALES.get(scale, 'its own')}" for scale in scales) + "."]
     for one in kept:
         scale = f", scale `{one['scale']}`" if one["scale"] else ""
         lines += ["", f"## {one['title']}: {one['data']}{scale}, {_seeds(one)}", "", f"`{one['command']}`"]
@@ -182,7 +185,7 @@ def markdown(kept: Sequence[Mapping[str, Any]]) -> str:
         for claim in one["claims"]:
             decision = claim["decision"]
             published = f"{claim['published']} ({claim['origin']})" if claim["published"] else "–"
-            found = f"{measured(decision, percent=claim['percent'])}: {claim['measured'].rstrip('.')}"
+            found = f"{measured(decision)}: {claim['measured'].rstrip('.')}"
             if decision["effect"]:
                 found += f"; {decision['effect']}"
             verdict = f"**{decision['verdict']}**" + (f": {decision['said']}" if decision["said"] else "")

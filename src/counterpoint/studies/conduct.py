@@ -6,7 +6,7 @@ import json
 import os
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,7 +18,7 @@ from counterpoint.recipe import load_object, part_to_json
 from counterpoint.report.study import write_study
 from counterpoint.report.tables import write_tables
 from counterpoint.studies.cells import CELLS, adopt, asked_for, difference, digest, folder_of
-from counterpoint.studies.claims import decide, measured, record
+from counterpoint.studies.claims import SCALES, decide, measured, record
 from counterpoint.studies.listing import named_studies
 from counterpoint.studies.own import read_own
 from counterpoint.studies.plan import different
@@ -29,6 +29,8 @@ from counterpoint.types import Source
 __all__ = ["Studied", "find_study", "show_claims", "study", "take_in"]
 
 STUDIES = Path("runs/studies")
+
+_FLAGS = ("source", "root", "scale", "seeds")  # of a study's arguments, those that every study may take
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,14 +101,19 @@ def find_study(
     known = [p.name for p in parameters.values() if p.kind is not p.VAR_KEYWORD]
     if "scale" in known or scale != "full":
         given["scale"] = scale
-    for key, value in {**given, **(options or {})}.items():
+    for key in given:
         if key not in known:
             raise RecipeError(f"study {str(name)!r} takes no {key}; {nearest(key, known)}")
+    own = [key for key in known if key not in _FLAGS]
+    for key, value in (options or {}).items():
+        if key not in own:
+            flag = f"; it is given as --{key}" if key in known else ""
+            raise RecipeError(f"study {str(name)!r} has no option {key!r}{flag}; {nearest(key, own)}")
         given[key] = value
     needed = [p.name for p in parameters.values() if p.default is p.empty and p.kind is p.KEYWORD_ONLY]
     for key in needed:
         if key not in given:
-            flag = f"--{key}" if key in ("source", "root", "seeds") else f"--option {key}=VALUE"
+            flag = f"--{key}" if key in _FLAGS else f"--option {key}=VALUE"
             raise RecipeError(f"study {str(name)!r} needs to know its {key}; give {flag}")
     made: Any = function(**given)
     if not isinstance(made, Study):
@@ -156,6 +163,7 @@ def study(
     jobs: int = 1,
     only: Mapping[str, str] | None = None,
     max_time: float | None = None,
+    precision: str = "auto",
     adopted: Sequence[Path] = (),
     command: str | None = None,
     quiet: bool = False,
@@ -175,6 +183,8 @@ def study(
         jobs: cells at a time, each in a process of its own with its share of the cores.
         only: run the cells at this place of the grid only.
         max_time: seconds after which nothing is begun and training stops, all kept.
+        precision: `32-true` or `bf16-mixed` for all cells that are to be trained, or `auto`: what the study says, where
+            it says nothing that of its runs that are there, else the fastest.
         adopted: folders with runs that were trained elsewhere, to be moved to their cells first.
         command: what to type to have this study again, for the record.
         quiet: say nothing.
@@ -187,6 +197,8 @@ def study(
         if isinstance(name, Study)
         else find_study(name, source=source, root=root, size=size, scale=scale, seeds=seeds, options=options)
     )
+    if precision != "auto":
+        made = replace(made, cells=tuple(replace(cell, precision=precision) for cell in made.cells))
     store = Path(cells).absolute()
     scaled = "" if not isinstance(name, Study) and Path(name).suffix == ".toml" else str(scale)
     data = ", ".join(dict.fromkeys(_data(cell.source) for cell in made.cells))
@@ -195,6 +207,9 @@ def study(
     if adopted:
         for run_folder, became in take_in(adopted, made, store).items():
             print(f"  {run_folder}: {became}")
+    if scaled not in ("", "full"):
+        warning = f"Scale {scaled}: {SCALES[scaled]}. No figure of this page belongs into a text."
+        made = replace(made, title=f"{made.title} ({scaled} scale)", about=(warning, *made.about))
     asked = {
         "study": made.name,
         "command": command
@@ -230,7 +245,13 @@ def _check_out(folder: Path) -> None:
         raise RunError(f"{str(folder)!r} is a file, expected a folder for the study; give another with --out")
     if folder.is_dir() and any(folder.iterdir()) and not (folder / "study.json").is_file():
         raise RunError(f"{str(folder)!r} holds other files, expected a study's folder or a new one; give another --out")
-    folder.mkdir(parents=True, exist_ok=True)
+    if folder.is_dir():
+        return
+    try:  # whether it can be made, before hours are spent; it stays only with something in it
+        folder.mkdir(parents=True)
+        folder.rmdir()
+    except OSError as error:
+        raise RunError(f"{str(folder)!r} cannot be made ({error.strerror}); give another with --out") from error
 
 
 def _state(result: Result) -> str:
@@ -266,6 +287,7 @@ def _write(folder: Path, made: Study, results: Results, asked: Mapping[str, Any]
         for r in results.every
     ]
     machine = _versions(results)
+    folder.mkdir(parents=True, exist_ok=True)
     about = {"counterpoint": __version__, **asked, "seeds": seeds, "machine": machine, "cells": cells}
     write_json(folder / "study.json", json.loads(json.dumps(about)))
     record(
@@ -309,9 +331,12 @@ def show_claims(studied: Studied) -> None:
             table.add_column(heading, justify="left")
         for claim in studied.study.claims:
             decision = studied.decisions[claim.key]
-            found = measured(asdict(decision), percent=claim.in_percent(decision))
+            found = measured(asdict(decision))
             table.add_row(claim.statement, claim.published or "–", found, decision.verdict)
         console.print(table)
+        verdicts = [decision.verdict for decision in studied.decisions.values()]
+        counts = ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in ("held", "not held", "undecided"))
+        console.print(f"{len(verdicts)} claims: {counts}")
     missing = studied.results.missing
     if missing:
         console.print(f"{len(missing)} of {len(studied.results.every)} cells lack something; the page names them")

@@ -150,6 +150,10 @@ def _check_dials(names: Sequence[str], recipes: Sequence[str], table: str, at: _
     for name in names:
         lacking = [recipe for recipe in recipes if name not in has[recipe]]
         if lacking and (table == "grid" or len(lacking) == len(recipes)):
+            others = [recipe for recipe in recipes if name in has[recipe]]
+            if others:
+                said = f"{others[0]!r} has it, but all of the grid need it; use set.PATH, or split the study"
+                raise at.wrong(f"{table}.{name}", f"recipe {lacking[0]!r} has no dial {name!r}: {said}")
             known = {dial for dials in has.values() for dial in dials} | {"recipe", "encoder", "source", "set.PATH"}
             raise at.wrong(f"{table}.{name}", f"recipe {lacking[0]!r} has no dial {name!r}; {nearest(name, known)}")
 

@@ -1,6 +1,7 @@
 """Before a study starts: what cannot work, said at once for all cells, and what the others will cost."""
 
 import time
+from collections import Counter
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -15,8 +16,9 @@ from counterpoint.app.assess import fresh
 from counterpoint.app.cost import decide_numerics
 from counterpoint.app.train import with_unlabelled
 from counterpoint.distributed import Comm
-from counterpoint.engine import Numerics, batches, duration, launch, steps_per_epoch, train_step
+from counterpoint.engine import Machine, Numerics, batches, duration, launch, steps_per_epoch, train_step
 from counterpoint.errors import CounterpointError, RecipeError, RunError
+from counterpoint.model import Model
 from counterpoint.random import Streams
 from counterpoint.recipe import Recipe
 from counterpoint.run import Run
@@ -35,9 +37,9 @@ from counterpoint.studies.cells import (
 )
 from counterpoint.studies.study import Cell, Evaluator
 from counterpoint.studies.work import answer_of, lacking, read_answer
-from counterpoint.types import Clock, Context, Facts
+from counterpoint.types import Clock, Context, Facts, Split
 
-__all__ = ["Built", "Cost", "check", "cost", "different", "kind_of", "named"]
+__all__ = ["Built", "Cost", "check", "cost", "different", "kind_of", "named", "settled"]
 
 _MEASURING = 2.0  # seconds of steps for each kind of cell
 _ALL_MEASURING = 90.0  # seconds for all kinds; the rest is estimated by the mean of those measured
@@ -256,14 +258,55 @@ def _threads(count: int) -> Generator[None]:
         torch.set_num_threads(before)
 
 
+def _numerics(cell: Cell, built: Built, learned: Split, machine: Machine) -> tuple[Numerics, Model]:
+    """How a cell would be computed, and its model with the weights that it begins with."""
+    model = fresh(built.recipe, built.facts, cell.seed).to(machine.device)
+    asked = Asked(cell.recipe, cell.source, cell.encoder, {}, {}, cell.seed, None)
+    return decide_numerics(built.recipe, model, learned, asked, machine, cell.precision, layout_of(cell))[0], model
+
+
+def settled(
+    cells: Sequence[Cell], made: Mapping[str, Built], shelf: Shelf, store: Path, *, threads: int
+) -> tuple[tuple[Cell, ...], str]:
+    """The same cells, those without a precision of their own with one for all, so that they can be compared.
+
+    It is that of most runs that are there, else the fastest of the first cell that is to be trained.
+
+    Args:
+        cells: that are to be run.
+        made: by `check`.
+        shelf: of data sets.
+        store: of cells.
+        threads: of each cell.
+
+    Returns:
+        The cells, and the precision with where it comes from, in words; empty where none was open.
+    """
+    open_ones = [cell for cell in cells if cell.precision == "auto"]
+    folders = [folder_of(cell, store) for cell in open_ones]
+    begun = Counter(Run(f).recipe()["engine"]["precision"] for f in folders if (f / "recipe.json").is_file())
+    todo = [cell for cell, folder in zip(open_ones, folders, strict=True) if not finished(folder)]
+    if not todo:
+        return tuple(cells), ""
+    if begun:
+        (precision, count) = begun.most_common(1)[0]
+        why = f"as {count} of the {begun.total()} runs that are there"
+    else:
+        dataset = shelf.load(todo[0].source)
+        with _threads(threads):
+            learned = with_unlabelled(dataset.train, dataset)
+            numerics, _ = _numerics(todo[0], made[kind_of(todo[0])], learned, launch())
+        precision, why = numerics.precision, "the fastest here"
+    chosen = tuple(replace(cell, precision=precision) if cell.precision == "auto" else cell for cell in cells)
+    return chosen, f"{precision}, {why}; the same for all cells"
+
+
 def _measured(cell: Cell, built: Built, shelf: Shelf) -> float:
     """Seconds of a training step, of the first few but one."""
     dataset, recipe, facts = shelf.load(cell.source), built.recipe, built.facts
     learned = with_unlabelled(dataset.train, dataset)
     machine = launch()
-    model = fresh(recipe, facts, cell.seed).to(machine.device)
-    asked = Asked(cell.recipe, cell.source, cell.encoder, {}, {}, cell.seed, None)
-    numerics, _ = decide_numerics(recipe, model, learned, asked, machine, cell.precision, layout_of(cell))
+    numerics, model = _numerics(cell, built, learned, machine)
     numerics.arrange(model)
     optimizer = recipe.optim.build(model)
     streams, times = Streams(cell.seed, machine.device), list[float]()

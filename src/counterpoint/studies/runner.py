@@ -13,7 +13,7 @@ from pathlib import Path
 from counterpoint.engine import duration
 from counterpoint.errors import RecipeError, RunError, nearest
 from counterpoint.studies.cells import CELLS, Shelf, folder_of
-from counterpoint.studies.plan import Cost, check, cost, different, named
+from counterpoint.studies.plan import Cost, check, cost, different, named, settled
 from counterpoint.studies.study import Cell, Evaluator, Results, Study
 from counterpoint.studies.work import Busy, Done, gather, note, perform
 from counterpoint.studies.worker import PATIENCE, done_of, task_of
@@ -143,8 +143,11 @@ def run(
     cells = different(asked)
     jobs = max(1, min(jobs, len(cells)))
     threads = max(1, _cores() // jobs)
+    cells, numerics = settled(cells, made, shelf, store, threads=_own(threads, jobs))
     expected = cost(cells, study.evaluators, made, shelf, store, jobs=jobs, threads=_own(threads, jobs))
     say(expected.told())
+    if numerics:
+        say(f"  numbers  {numerics}")
     names = {*expected.training, *expected.evaluating}
     todo = [cell for cell in cells if folder_of(cell, store).name in names]
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from counterpoint.report.numbers import Unit, in_unit, ranged
 from counterpoint.report.verdict import holm, sign_test
 from counterpoint.studies.study import Decision
 
@@ -25,15 +26,10 @@ __all__ = [
     "spearman",
 ]
 
-Say = Callable[[float], str]
 Inside = Callable[[float, float], tuple[bool, bool]]
 Verdict = Literal["held", "not held", "undecided"]
 
 _ROUNDING = 1e-9  # of a value; what differs by less is equal
-
-
-def _plain(value: float) -> str:
-    return f"{value:.4g}"
 
 
 # ---------------------------------------------------------------- numbers
@@ -56,11 +52,11 @@ class Estimate:
     high: float | None
     seeds: int
 
-    def told(self, say: Say = _plain) -> str:
+    def told(self, unit: Unit = "number") -> str:
         """`0.921 ± 0.004 (3 seeds)`: mean and standard deviation."""
         if self.spread is None:
-            return f"{say(self.mean)} (one seed)"
-        return f"{say(self.mean)} ± {say(self.spread)} ({self.seeds} seeds)"
+            return f"{in_unit(self.mean, unit)} (one seed)"
+        return f"{in_unit(self.mean, unit)} ± {in_unit(self.spread, unit)} ({self.seeds} seeds)"
 
 
 def _t_interval(values: Sequence[float]) -> tuple[float, float | None, float | None]:
@@ -136,12 +132,12 @@ class Paired:
     losses: int
     seeds: int
 
-    def told(self, say: Say = _plain) -> str:
+    def told(self, unit: Unit = "number") -> str:
         """`+0.012, 95 % interval 0.004 to 0.020, d = 1.9, greater in 3 of 3 seeds`."""
         sign = "+" if self.mean >= 0 else "−"
-        parts = [f"{sign}{say(abs(self.mean))}"]
+        parts = [f"{sign}{in_unit(abs(self.mean), unit)}"]
         if self.low is not None and self.high is not None:
-            parts.append(f"95 % interval {say(self.low)} to {say(self.high)}")
+            parts.append(f"95 % interval {ranged(self.low, self.high, unit)}")
         if self.d is not None:
             parts.append(f"d = {self.d:.1f}")
         parts.append(f"greater in {self.wins} of {self.seeds} {'seed' if self.seeds == 1 else 'seeds'}")
@@ -272,14 +268,14 @@ def _beyond(bound: float) -> Inside:
     return inside
 
 
-def _inside(values: Mapping[int, float], rule: str, inside: Inside, *, alone: bool, say: Say, what: str) -> Decision:
+def _inside(values: Mapping[int, float], rule: str, inside: Inside, *, alone: bool, unit: Unit, what: str) -> Decision:
     found = estimate(values)
     if found is None:
         return _undecided(f"{what} was not measured")
     verdict, why = _verdict((found.low, found.high), found.mean, found.seeds, rule, inside, alone=alone)
-    told = f"{what} is {found.told(say)}"
+    told = f"{what} is {found.told(unit)}"
     if found.low is not None and found.high is not None:
-        told += f", 95 % interval {say(found.low)} to {say(found.high)}"
+        told += f", 95 % interval {ranged(found.low, found.high, unit)}"
     return Decision(
         verdict,
         found.mean,
@@ -288,11 +284,12 @@ def _inside(values: Mapping[int, float], rule: str, inside: Inside, *, alone: bo
         found.seeds,
         found.spread,
         said=f"{told}: {why}",
+        unit=unit,
     )
 
 
 def above(
-    values: Mapping[int, float], bound: float, *, alone: bool = False, say: Say = _plain, what: str = "the measure"
+    values: Mapping[int, float], bound: float, *, alone: bool = False, unit: Unit = "number", what: str = "the measure"
 ) -> Decision:
     """Held where the interval over seeds lies above a bound, not held where none of it does, else undecided.
 
@@ -302,21 +299,21 @@ def above(
         values: one for each seed.
         bound: to be exceeded.
         alone: whether one seed is enough for the rule to hold, its value taken as it is.
-        say: how a value is written for a person.
+        unit: of the values.
         what: was measured, the subject of the sentence.
     """
-    return _inside(values, f"above {say(bound)}", _beyond(bound), alone=alone, say=say, what=what)
+    return _inside(values, f"above {in_unit(bound, unit)}", _beyond(bound), alone=alone, unit=unit, what=what)
 
 
 def below(
-    values: Mapping[int, float], bound: float, *, alone: bool = False, say: Say = _plain, what: str = "the measure"
+    values: Mapping[int, float], bound: float, *, alone: bool = False, unit: Unit = "number", what: str = "the measure"
 ) -> Decision:
     """As `above`, the other way round."""
 
     def inside(low: float, high: float) -> tuple[bool, bool]:
         return high < bound, low < bound
 
-    return _inside(values, f"below {say(bound)}", inside, alone=alone, say=say, what=what)
+    return _inside(values, f"below {in_unit(bound, unit)}", inside, alone=alone, unit=unit, what=what)
 
 
 def between(
@@ -325,7 +322,7 @@ def between(
     high: float,
     *,
     alone: bool = False,
-    say: Say = _plain,
+    unit: Unit = "number",
     what: str = "the measure",
 ) -> Decision:
     """Held where the interval over seeds lies between two bounds or reaches them, not held where it lies outside."""
@@ -333,7 +330,8 @@ def between(
     def inside(least: float, most: float) -> tuple[bool, bool]:
         return low <= least and most <= high, most >= low and least <= high
 
-    return _inside(values, f"between {say(low)} and {say(high)}", inside, alone=alone, say=say, what=what)
+    rule = f"between {in_unit(low, unit)} and {in_unit(high, unit)}"
+    return _inside(values, rule, inside, alone=alone, unit=unit, what=what)
 
 
 def greater(
@@ -342,7 +340,7 @@ def greater(
     *,
     by: float = 0.0,
     alone: bool = False,
-    say: Say = _plain,
+    unit: Unit = "number",
     what: str = "the difference",
 ) -> Decision:
     """Is the first greater than the second, in pairs over seeds? By the interval of the mean difference.
@@ -352,17 +350,17 @@ def greater(
         second: likewise; seeds that only one has are left out.
         by: how much greater, at least.
         alone: whether one pair is enough for the rule to hold, its difference taken as it is.
-        say: how a value is written for a person.
+        unit: of the values.
         what: the difference is, the subject of the sentence.
     """
     found = paired(first, second)
     if found is None:
         return _undecided(f"{what} was not measured: no seed has both values")
-    rule = f"above {say(by)}" if by else "above zero"
+    rule = f"above {in_unit(by, unit)}" if by else "above zero"
     verdict, why = _verdict((found.low, found.high), found.mean, found.seeds, rule, _beyond(by), alone=alone)
-    told = found.told(say)
+    told = found.told(unit)
     return Decision(
-        verdict, found.mean, found.low, found.high, found.seeds, found.spread, told, f"{what} is {told}: {why}"
+        verdict, found.mean, found.low, found.high, found.seeds, found.spread, told, f"{what} is {told}: {why}", unit
     )
 
 

@@ -1,6 +1,5 @@
 """A study as a value: cells that are trained, evaluators that read them, claims that they decide, and its page."""
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from counterpoint.report.exhibits import Section
+from counterpoint.report.numbers import Unit
 from counterpoint.types import Source
 
 __all__ = ["Cell", "Claim", "Decision", "Evaluator", "Result", "Results", "Scale", "Study", "Trained"]
@@ -30,7 +30,8 @@ class Cell:
         seed: of every random draw.
         dials: arguments of the recipe's function.
         settings: any other field, by path, as on the command line.
-        precision: `auto` (measured), `32-true` or `bf16-mixed`; how a run is computed is no part of what it is.
+        precision: `32-true`, `bf16-mixed`, or `auto`: one for all such cells of a study, that of the runs that are
+            there or the fastest. How a run is computed is no part of what it is.
     """
 
     place: Mapping[str, str]
@@ -170,6 +171,8 @@ class Decision:
         spread: standard deviation over seeds; None with one.
         effect: size of the effect, in words and numbers: the difference, and Cohen's d of pairs where seeds allow it.
         said: one sentence for a person.
+        unit: in which value, interval and spread are shown: a `number`, a `share` in per cent, or the `points` by which
+            shares differ.
     """
 
     verdict: Literal["held", "not held", "undecided"]
@@ -180,6 +183,7 @@ class Decision:
     spread: float | None = None
     effect: str = ""
     said: str = ""
+    unit: Unit = "number"
 
 
 @dataclass(frozen=True)
@@ -195,8 +199,6 @@ class Claim:
         measured: how it is measured here.
         rule: in words.
         decide: the rule.
-        percent: what is measured is a share, or a difference of shares, and is shown in per cent; None: where the
-            published figure is.
     """
 
     key: str
@@ -207,14 +209,6 @@ class Claim:
     measured: str
     rule: str
     decide: Callable[[Results], Decision]
-    percent: bool | None = None
-
-    def in_percent(self, decision: Decision | None) -> bool:
-        """Whether what was measured is shown in per cent: as the claim says, or else as its published figure is."""
-        if self.percent is not None or decision is None:
-            return bool(self.percent)
-        ends = [v for v in (decision.value, decision.low, decision.high) if v is not None]
-        return "%" in self.published and all(abs(v) <= 1 for v in ends if math.isfinite(v))
 
 
 @dataclass(frozen=True, eq=False)

@@ -102,7 +102,6 @@ def attribute_claims() -> tuple[Claim, ...]:
             lambda results: greater(
                 spared_mean(results, "contrastive"),
                 spared_mean(results, "supervised"),
-                say=lambda value: f"{value:.3f}",
                 what="R2 within classes of spared attributes, contrastive less supervised,",
             ),
         ),
@@ -118,7 +117,6 @@ def attribute_claims() -> tuple[Claim, ...]:
                 *(results.values("readability", "attributes", HUE.name, "h", "r2", **place) for place in HUES),
                 by=LEAST_GAP,
                 alone=True,
-                say=lambda value: f"{value:.2f}",
                 what="R2 of the hue without random hues, less R2 with them,",
             ),
         ),

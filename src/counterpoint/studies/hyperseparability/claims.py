@@ -32,10 +32,9 @@ def _claim(
     decide: Callable[[Results], Decision],
     *,
     published: str = "",
-    percent: bool = True,
 ) -> Claim:
     origin: Literal["paper", ""] = "paper" if published else ""
-    return Claim(key, statement, where, published, origin, measured, rule, decide, percent)
+    return Claim(key, statement, where, published, origin, measured, rule, decide)
 
 
 def study_claims(published: Published | None, said: str) -> tuple[Claim, ...]:
@@ -64,7 +63,7 @@ def _table(published: Published | None, said: str) -> tuple[Claim, ...]:
             f"Held if the error lies within a quarter of the published one, {per_cent(low)} to {per_cent(high)}: "
             f"{OVER_SEEDS}.",
             lambda results: between(
-                error(results, method), low, high, say=per_cent, what=f"the multi-class error of the {method} net"
+                error(results, method), low, high, unit="share", what=f"the multi-class error of the {method} net"
             ),
             published=per_cent(figure),
         )
@@ -78,7 +77,7 @@ def _table(published: Published | None, said: str) -> tuple[Claim, ...]:
         lambda results: greater(
             error(results, CONTRASTIVE),
             error(results, SUPERVISED),
-            say=in_points,
+            unit="points",
             what="the multi-class error, contrastive less supervised,",
         ),
         published=""
@@ -105,7 +104,7 @@ def _figure(published: Published | None, said: str) -> tuple[Claim, ...]:
             f"own multi-class error; both by {PASSES}.{said}",
             f"Held if the share lies within 5 points of the published one: {OVER_SEEDS}.",
             lambda results: between(
-                share(results, method), low, high, say=per_cent, what=f"the share of the {method} net"
+                share(results, method), low, high, unit="share", what=f"the share of the {method} net"
             ),
             published=per_cent(figure),
         )
@@ -118,7 +117,7 @@ def _figure(published: Published | None, said: str) -> tuple[Claim, ...]:
             "Share of the super-classes whose error is below the net's own multi-class error, contrastive net.",
             f"Held if the share is above {per_cent(NEARLY_ALL)}, {OVER_SEEDS}.",
             lambda results: above(
-                share(results, CONTRASTIVE), NEARLY_ALL, say=per_cent, what="the share of the contrastive net"
+                share(results, CONTRASTIVE), NEARLY_ALL, unit="share", what="the share of the contrastive net"
             ),
         ),
         _claim(
@@ -128,7 +127,7 @@ def _figure(published: Published | None, said: str) -> tuple[Claim, ...]:
             "The same share, supervised net.",
             f"Held if the share is below a half, {OVER_SEEDS}.",
             lambda results: below(
-                share(results, SUPERVISED), 0.5, say=per_cent, what="the share of the supervised net"
+                share(results, SUPERVISED), 0.5, unit="share", what="the share of the supervised net"
             ),
         ),
         _claim(
@@ -143,7 +142,7 @@ def _figure(published: Published | None, said: str) -> tuple[Claim, ...]:
                 share(results, SUPERVISED),
                 by=LARGE,
                 alone=True,
-                say=in_points,
+                unit="points",
                 what="the share, contrastive less supervised,",
             ),
             published=""
@@ -171,7 +170,7 @@ def _fair() -> tuple[Claim, ...]:
         return greater(
             shares[CONTRASTIVE],
             shares[SUPERVISED],
-            say=in_points,
+            unit="points",
             what="the share below one bar, contrastive less supervised,",
         )
 
@@ -180,7 +179,7 @@ def _fair() -> tuple[Claim, ...]:
         names = {name for answer in found.values() for name in answer}
         every = [of(results, CONTRASTIVE, "sensitivity", name, "below") for name in sorted(names)]
         every += [of(results, CONTRASTIVE, kind, "below") for kind in ("super-classes", "super-classes-converged")]
-        return above(least(*every) if names else {}, NEARLY_ALL, say=per_cent, what="the smallest of the shares")
+        return above(least(*every) if names else {}, NEARLY_ALL, unit="share", what="the smallest of the shares")
 
     return (
         _claim(
@@ -202,7 +201,7 @@ def _fair() -> tuple[Claim, ...]:
             lambda results: greater(
                 errors(results, SUPERVISED),
                 errors(results, CONTRASTIVE),
-                say=in_points,
+                unit="points",
                 what="the mean super-class error, supervised less contrastive,",
             ),
         ),
@@ -215,7 +214,7 @@ def _fair() -> tuple[Claim, ...]:
             lambda results: greater(
                 balanced(results, SUPERVISED),
                 balanced(results, CONTRASTIVE),
-                say=in_points,
+                unit="points",
                 what="the mean balanced error, supervised less contrastive,",
             ),
         ),
@@ -231,7 +230,7 @@ def _fair() -> tuple[Claim, ...]:
                 converged(results, SUPERVISED),
                 by=LARGE,
                 alone=True,
-                say=in_points,
+                unit="points",
                 what="the share with converged heads, contrastive less supervised,",
             ),
         ),
@@ -266,7 +265,7 @@ def _places() -> tuple[Claim, ...]:
             lambda results: greater(
                 least(*(layer(results, name) for name in names)),
                 h(results),
-                say=in_points,
+                unit="points",
                 what=f"the mean balanced error, {said} less that of h,",
             ),
         )
@@ -324,7 +323,7 @@ def _best_policy(results: Results) -> Decision:
     if len(errors["elastic"]) > 1:
         others = least(*(found for policy, found in errors.items() if policy != "elastic"))
         what = "the smallest other error less that of elastic"
-        return greater(others, errors["elastic"], say=in_points, what=what)
+        return greater(others, errors["elastic"], unit="points", what=what)
     return _by_images(results, errors)
 
 
@@ -356,6 +355,5 @@ def _by_images(results: Results, errors: Mapping[str, Seeds]) -> Decision:
         if beaten
         else f"beyond chance better than {len(clear)} of {len(others)}"
     )
-    return Decision(
-        verdict, gaps[nearest], seeds=1, effect=why, said=f"{said}; {why} (one seed: of images, not of runs)"
-    )
+    told = f"{said}; {why} (one seed: of images, not of runs)"
+    return Decision(verdict, gaps[nearest], seeds=1, effect=why, said=told, unit="points")

@@ -34,7 +34,6 @@ class _Finding:
     where: str = _SHEET
     published: str = ""
     origin: Literal["paper", "repository", ""] = ""
-    percent: bool = True
 
 
 def _ours(*cells: tuple[str, str, str]) -> str:
@@ -159,7 +158,6 @@ def _findings() -> Iterator[_Finding]:
         measured="Spearman's rank correlation of published and measured accuracy (means over seeds), twelve scenarios",
         rule="held where its 95 % bootstrap interval lies above 0.8, not held where it lies below",
         decide=rules.order,
-        percent=False,
     )
     yield _Finding(
         key="cosine-lines",
@@ -194,7 +192,6 @@ def _findings() -> Iterator[_Finding]:
         measured="Spearman's rank correlation of map purity and accuracy (means over seeds), twelve scenarios",
         rule="held where its 95 % bootstrap interval lies above 0.8, not held where it lies below",
         decide=lambda answers: rules.map_ranks(answers, within=False),
-        percent=False,
     )
     yield _Finding(
         key="map-ranks-within",
@@ -203,7 +200,6 @@ def _findings() -> Iterator[_Finding]:
         measured="the same, of ranks within each data set",
         rule="held where its 95 % bootstrap interval lies above zero, not held where it lies below",
         decide=lambda answers: rules.map_ranks(answers, within=True),
-        percent=False,
     )
 
 
@@ -224,7 +220,6 @@ def claims_of(protocols: Sequence[Protocol]) -> tuple[Claim, ...]:
             measured=f"{finding.measured}; {trained[protocol]}",
             rule=finding.rule,
             decide=lambda results, finding=finding, protocol=protocol: finding.decide(Answers(results, protocol)),
-            percent=finding.percent,
         )
         for finding in _findings()
         for protocol in protocols

@@ -5,11 +5,11 @@ of that smallest difference lies above zero. It does not hold where the own inte
 below zero, Holm over all of them; between the two it is undecided.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
-from counterpoint.report.numbers import in_points, per_cent
+from counterpoint.report.numbers import Unit, in_points, in_unit, per_cent
 from counterpoint.studies.statistics import above, below, between, each, estimate, holm, paired, related, spearman
 from counterpoint.studies.study import Decision
 from counterpoint.studies.twelve_scenarios.answers import Answers, Seeds
@@ -56,7 +56,7 @@ def _every(
     what: str,
     *,
     side: Literal["above", "below"] = "above",
-    say: Callable[[float], str] = in_points,
+    unit: Unit = "points",
 ) -> Decision:
     """Does every one of some measures lie on one side of a bound?
 
@@ -66,13 +66,13 @@ def _every(
     Source: Holm 1979 over the measures' one-sided tests of Student, at 2.5 % as the ends of a 95 % interval are.
     """
     sign, pick, decide = (1, min, above) if side == "above" else (-1, max, below)
-    decided = decide(each(pick, list(measures.values())), bound, say=say, what=what)
+    decided = decide(each(pick, list(measures.values())), bound, unit=unit, what=what)
     if decided.value is None or decided.verdict == "held":
         return decided
     beyond = [_against({seed: sign * (v - bound) for seed, v in own.items()}) for own in measures.values()]
     wrong = [name for name, rejected in zip(measures, holm(beyond, 0.025), strict=True) if rejected]
-    other = f"{'below' if side == 'above' else 'above'} {say(bound) if bound else 'zero'}"
-    told = f"{what} is {say(decided.value)} on average"
+    other = f"{'below' if side == 'above' else 'above'} {in_unit(bound, unit) if bound else 'zero'}"
+    told = f"{what} is {in_unit(decided.value, unit)} on average"
     if wrong:
         said = f"{told}: {', '.join(wrong)} {'lies' if len(wrong) == 1 else 'lie'} {other}, Holm over {len(measures)}"
         return replace(decided, verdict="not held", said=said)
@@ -204,7 +204,7 @@ def animals(answers: Answers) -> Decision:
     """Are animals taken for animals more often than by chance?"""
     chance = (len(ANIMALS) - 1) / (len(CIFAR10) - 1)
     what = "the share of wrong answers for animals that name another animal"
-    decided = above(_among_animals(answers), chance, say=per_cent, what=what)
+    decided = above(_among_animals(answers), chance, unit="share", what=what)
     return replace(decided, effect="" if decided.value is None else f"{decided.value / chance:.2f} times chance")
 
 
@@ -225,7 +225,7 @@ def neighbours(answers: Answers) -> Decision:
         for k in ("20", "50", "100")
     ]
     what = "the mean lead of 20, 50 and 100 neighbours over the classifier, twelve scenarios"
-    return _with_d(between(each(_mean, leads), 0.01, 0.03, say=in_points, what=what))
+    return _with_d(between(each(_mean, leads), 0.01, 0.03, unit="points", what=what))
 
 
 def table(answers: Answers) -> Decision:
@@ -310,10 +310,10 @@ def lines(answers: Answers) -> Decision:
 def poor(answers: Answers) -> Decision:
     """Are the maps of the triplet loss on CIFAR-10 such that most neighbours are of another class?"""
     purities = {NAMED[policy]: answers.map("cifar10", "triplet", policy, "purity") for policy in POLICIES}
-    return _every(purities, 0.5, "the purity of the purest of the three maps", side="below", say=per_cent)
+    return _every(purities, 0.5, "the purity of the purest of the three maps", side="below", unit="share")
 
 
 def figure(answers: Answers, low: float, high: float) -> Decision:
     """Does MNIST with triplets and SimCLR's augmentation lie between two figures?"""
     found = answers.of("mnist", "triplet", "simclr", "accuracy")
-    return between(found, low, high, say=per_cent, what="the accuracy on MNIST, triplet, SimCLR")
+    return between(found, low, high, unit="share", what="the accuracy on MNIST, triplet, SimCLR")

@@ -41,10 +41,7 @@ _ABOUT = (
     "protocols, which changes the first layer's input by a shift and a factor. A pairwise step of 512 images has 512 "
     "positive and 512 negative pairs, the 1,024 pairs of the source's batch.",
 )
-_SMOKE = (
-    "Smoke scale: embedded digits stand in for both data sets and training lasts one epoch, to see that everything "
-    "runs; no number on this page means anything.",
-)
+_SMOKE = ("Embedded digits stand in for both data sets, and training lasts one epoch.",)
 
 
 def _one_of(option: str, value: str, known: Sequence[str]) -> None:
