@@ -14,7 +14,7 @@ from counterpoint._version import __version__
 
 if TYPE_CHECKING:
     from counterpoint.app import associate, evaluate, train, write_report
-    from counterpoint.recipe import Recipe, recipe
+    from counterpoint.recipe import Recipe, preset, recipe
     from counterpoint.run import Run
     from counterpoint.serving import Associator, Loaded, load, load_attributes
     from counterpoint.studies.conduct import study
@@ -29,6 +29,7 @@ __all__ = [
     "evaluate",
     "load",
     "load_attributes",
+    "preset",
     "recipe",
     "study",
     "train",
@@ -44,6 +45,7 @@ _HOMES = {
     "evaluate": "counterpoint.app",
     "load": "counterpoint.serving",
     "load_attributes": "counterpoint.serving",
+    "preset": "counterpoint.recipe",
     "recipe": "counterpoint.recipe",
     "study": "counterpoint.studies.conduct",
     "train": "counterpoint.app",

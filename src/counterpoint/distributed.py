@@ -22,7 +22,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from counterpoint.errors import NoPositives, RecipeError
-from counterpoint.types import Encoded, Loss, Rows, State
+from counterpoint.types import Encoded, Loss, Ranked, Rows, State
 
 __all__ = ["Comm", "GlobalBatchNorm"]
 
@@ -74,8 +74,9 @@ class Comm:
         if self.world == 1:
             return rows
         present = [f.name for f in fields(rows) if getattr(rows, f.name) is not None]
-        table = _gathered(torch.stack([getattr(rows, name) for name in present], -1), self.world)
-        return Rows(**dict(zip(present, table.unbind(-1), strict=True)))
+        table = _gathered(torch.stack([getattr(rows, name).long() for name in present], -1), self.world)
+        columns = zip(present, table.unbind(-1), strict=True)
+        return Rows(**{name: column.to(getattr(rows, name).dtype) for name, column in columns})
 
     def gather_encoded(self, encoded: Encoded) -> Encoded:
         """What all ranks encoded, with gradient. Who needs only z saves much by gathering z and the rows."""
@@ -178,6 +179,8 @@ class Comm:
                 f"{type(module).__name__} would keep its statistics by rank, and only torch's own BatchNorm can be "
                 "synchronised; train this encoder on one rank, or give the layer per_rank = True"
             )
+        if isinstance(module, Ranked):
+            module.among(self)
         for name, child in module.named_children():
             setattr(module, name, self.synchronised(child))
         return module

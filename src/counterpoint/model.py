@@ -7,7 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from counterpoint.errors import ShapeError
+from counterpoint.errors import RecipeError, ShapeError
+from counterpoint.heads import OfRows
 from counterpoint.recipe import Recipe
 from counterpoint.types import Encoded, Facts, Rows, State
 
@@ -57,8 +58,29 @@ class Model(nn.Module):
         self.towers = _Towers(encoder, projector)
         if start is not None:
             encoder.load_state_dict(start)
+        self._check_views(recipe)
         self.target = recipe.target.build(self.facts, self)
         self.negatives = recipe.negatives.build(self.facts)
+
+    @torch.no_grad()
+    def _check_views(self, recipe: Recipe) -> None:
+        """Show the encoder, built for images of one size, a view of each other size (small crops)."""
+        side = self.facts.size
+        sizes = set(recipe.views.size(side, side)) - {(side, side)}
+        encoder = self.towers.encoder.eval()
+        for height, width in sorted(sizes):
+            view = torch.zeros(1, self.facts.channels, height, width)
+            try:
+                fits = encoder(self.normalise(view)).shape == (1, self.facts.width)
+            except (RuntimeError, AssertionError, ValueError):
+                fits = False
+            if not fits:
+                raise RecipeError(
+                    f"the encoder {type(recipe.encoder).__name__} is built for images of {side} px and cannot encode "
+                    f"views of {height} x {width} px; take an encoder that ends in an average (--encoder conv or "
+                    "resnet18), or a policy whose views have one size (--policy simclr-cifar, glyphs, …)"
+                )
+        encoder.train()
 
     def states(self) -> Iterator[State]:
         """What stages own."""
@@ -70,7 +92,7 @@ class Model(nn.Module):
         """Images in [0, 1] to h."""
         return self.towers.encoder(self.normalise(x))
 
-    def through(self, towers: nn.Module, views: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    def through(self, towers: nn.Module, views: Sequence[Tensor], rows: Rows | None = None) -> tuple[Tensor, Tensor]:
         """Views through a set of towers: those of one size in one pass, BatchNorm statistics over all of them."""
         runs: list[list[Tensor]] = []
         for view in views:
@@ -79,9 +101,13 @@ class Model(nn.Module):
             else:
                 runs.append([view])
         h = torch.cat([towers.get_submodule("encoder")(self.normalise(torch.cat(run))) for run in runs])
-        return h, towers.get_submodule("projector")(h)
+        return h, _head(towers.get_submodule("projector"), h, rows)
 
     def forward(self, views: Sequence[Tensor], rows: Rows) -> Encoded:
         """Views in [0, 1], one tensor each, to what the online network makes of them."""
-        h, z = self.through(self.towers, views)
-        return Encoded(h, z, rows, None if self.predictor is None else self.predictor(z))
+        h, z = self.through(self.towers, views, rows)
+        return Encoded(h, z, rows, None if self.predictor is None else _head(self.predictor, z, rows))
+
+
+def _head(head: nn.Module, x: Tensor, rows: Rows | None) -> Tensor:
+    return head(x, rows) if isinstance(head, OfRows) else head(x)

@@ -18,6 +18,7 @@ from counterpoint.errors import RecipeError, nearest
 from counterpoint.heads import Heads
 from counterpoint.optim import Optim
 from counterpoint.scores import Cosine
+from counterpoint.signature import find as declared
 from counterpoint.targets import Same
 from counterpoint.types import Encoder, Facts, Negatives, Objective, Pairing, Score, Target
 from counterpoint.views import Views
@@ -30,11 +31,13 @@ __all__ = [
     "load_object",
     "part_from_json",
     "part_to_json",
+    "preset",
     "recipe",
     "set_path",
 ]
 
 Compose = Callable[..., "Recipe"]
+Change = Callable[["Recipe"], "Recipe"]
 
 
 @dataclass(frozen=True)
@@ -103,7 +106,28 @@ def recipe(function: Compose) -> Compose:
     composed.__doc__ = function.__doc__
     composed.__wrapped__ = function  # type: ignore[attr-defined]
     composed.__module__ = function.__module__
+    composed.presets = {}  # type: ignore[attr-defined]
     return composed
+
+
+def preset(of: Compose, /, encoder: str | None = None, **dials: Any) -> Callable[[Change], Change]:
+    """Mark a function that finishes a recipe as it was published: its name becomes the preset's.
+
+    The recipe is composed with the preset's dials, but for those that a person gives; then the function puts in place
+    what no dial reaches, such as the optimizer. It reads `made.dials`, so that a learning rate that follows from the
+    size of the batch follows from the one that is used.
+
+    Args:
+        of: the recipe.
+        encoder: the name of the encoder that the settings are for; whoever composes looks it up.
+        dials: literals, in place of the defaults; the command line reads them from the file.
+    """
+
+    def register(change: Change) -> Change:
+        cast(dict[str, Change], getattr(of, "presets"))[change.__name__] = change  # noqa: B009
+        return change
+
+    return register
 
 
 def load_object(path: str) -> Any:
@@ -162,13 +186,20 @@ def compose(
     encoder: Encoder,
     dials: Mapping[str, Any] | None = None,
     settings: Mapping[str, Any] | None = None,
+    preset: str | None = None,
 ) -> Recipe:
     """A recipe by name: dials first, so that what derives from them is computed again, then settings by path.
 
+    A preset stands between them: dials that are given win over its own, and settings over all of it.
+
     Raises:
-        RecipeError: an unknown recipe, dial or path, or a value of the wrong type.
+        RecipeError: an unknown recipe, dial, preset or path, or a value of the wrong type.
     """
-    made = find(name)(facts, encoder, **dict(dials or {}))
+    function = find(name)
+    before = {} if preset is None else dict(declared(name).preset(preset).dials)
+    made = function(facts, encoder, **{**before, **(dials or {})})
+    if preset is not None:
+        made = cast(dict[str, Change], getattr(function, "presets"))[preset](made)  # noqa: B009
     if ":" in name:
         made = dataclasses.replace(made, name=name)
     for path, value in (settings or {}).items():

@@ -9,16 +9,16 @@ Some rules can also answer as a whole, in time linear in the rows (`Summed`); wh
 """
 
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Protocol, cast, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int64
-from torch import Tensor
+from torch import Tensor, nn
 
 from counterpoint.errors import ShapeError
 from counterpoint.types import Block, Relation
 
-__all__ = ["Aligned", "Explicit", "Graph", "Keyed", "Related", "Summed", "Unrelated"]
+__all__ = ["Aligned", "Explicit", "Graph", "Indexed", "Keyed", "Related", "Summed", "Unrelated", "Weighted"]
 
 Pairs = tuple[Int64[Tensor, " pair"], Int64[Tensor, " pair"]]
 
@@ -144,6 +144,69 @@ class Graph:
             target, prior = target.masked_fill(out, 0.0), prior.masked_fill(out, -torch.inf)
         return Block(target, prior)
 
+    def excluded(self, anchors: int, candidates: int) -> Pairs | None:
+        """Each row itself, where the marks are numbers of rows."""
+        if self.anchor_self is None or self.candidate_self is None:
+            return _nobody(self.anchor_key.device)
+        return _meetings(self.anchor_self, self.candidate_self)
+
+    def attracted(
+        self, rows: Float[Tensor, "candidate dim"], anchors: int, excluded: Pairs
+    ) -> tuple[Float[Tensor, "anchor dim"], Float[Tensor, " anchor"]]:
+        """The sums over each key, weighted by the edges of the anchor's, less what is excluded."""
+        # In float64: a row's edge to itself may be all but the whole of what is then left of the sum.
+        weight, exact = self.weight.double(), rows.double()
+        tail, known = self.candidate_key.clamp_min(0), (self.candidate_key >= 0).double()
+        count = exact.new_zeros(len(weight)).index_add(0, tail, known)
+        total = weight @ exact.new_zeros(len(weight), rows.shape[1]).index_add(0, tail, exact * known[:, None])
+        # An anchor of unknown key is one more row, of zeros.
+        head = torch.where(self.anchor_key >= 0, self.anchor_key, len(weight))
+        found = nn.functional.pad(total, (0, 0, 0, 1)).index_select(0, head)
+        mass = nn.functional.pad(weight @ count, (0, 1))[head]
+        left, right = excluded
+        both = (self.anchor_key[left] >= 0) & (self.candidate_key[right] >= 0)
+        left, right = left[both], right[both]
+        if len(left):
+            edge = weight[self.anchor_key[left], self.candidate_key[right]]
+            found = found.index_add(0, left, exact.index_select(0, right) * edge[:, None], alpha=-1)
+            mass = mass.index_add(0, left, edge, alpha=-1)
+        return found.to(rows.dtype), mass.to(rows.dtype)
+
+
+@dataclass(frozen=True, eq=False)
+class Weighted:
+    """Another relation, with all of its attraction multiplied and all of its priors moved by a number.
+
+    Of use where groups of columns share one denominator and count differently: PaCo's features beside its centres.
+
+    Args:
+        relation: that of which all else is taken.
+        weight: >= 0, times each target.
+        log_prior: added to each log prior; log of the weight of its exponentials in the denominator.
+    """
+
+    relation: Relation
+    weight: float = 1.0
+    log_prior: float = 0.0
+
+    def block(self, anchors: slice, candidates: slice) -> Block:
+        """The target and the prior of these anchors and candidates."""
+        block = self.relation.block(anchors, candidates)
+        return Block(block.target * self.weight, block.log_prior + self.log_prior)
+
+    def excluded(self, anchors: int, candidates: int) -> Pairs | None:
+        """As the relation itself, where no prior is moved."""
+        if self.log_prior or not isinstance(self.relation, Summed):
+            return None
+        return self.relation.excluded(anchors, candidates)
+
+    def attracted(
+        self, rows: Float[Tensor, "candidate dim"], anchors: int, excluded: Pairs
+    ) -> tuple[Float[Tensor, "anchor dim"], Float[Tensor, " anchor"]]:
+        """A multiple of the relation's own."""
+        total, mass = cast(Summed, self.relation).attracted(rows, anchors, excluded)
+        return total * self.weight, mass * self.weight
+
 
 @dataclass(frozen=True, eq=False)
 class Explicit:
@@ -206,6 +269,38 @@ class Aligned:
         return rows[self.offset : self.offset + anchors], rows.new_ones(anchors)
 
 
+@dataclass(frozen=True, eq=False)
+class Indexed:
+    """Anchor i is attracted by column index[i] alone; the other columns repel.
+
+    An image and its row in a bank, its learned centre, or the target that it was given.
+
+    Args:
+        index: a column for each anchor; negative: none.
+    """
+
+    index: Int64[Tensor, " anchor"]
+
+    def block(self, anchors: slice, candidates: slice) -> Block:
+        """The target and the prior of these anchors and candidates."""
+        prior = _zeros(anchors, candidates, self.index.device)
+        columns = torch.arange(candidates.start, candidates.stop, device=self.index.device)
+        same = _equal(self.index, columns, anchors, slice(None))
+        return Block(prior if same is None else same.float(), prior)
+
+    def excluded(self, anchors: int, candidates: int) -> Pairs | None:
+        """Nobody."""
+        return _nobody(self.index.device)
+
+    def attracted(
+        self, rows: Float[Tensor, "candidate dim"], anchors: int, excluded: Pairs
+    ) -> tuple[Float[Tensor, "anchor dim"], Float[Tensor, " anchor"]]:
+        """Each anchor's column."""
+        known = self.index >= 0
+        found = rows.index_select(0, self.index.clamp_min(0))
+        return torch.where(known[:, None], found, 0.0), known.to(rows.dtype)
+
+
 @dataclass(frozen=True)
 class Related:
     """Every column of the group attracts its anchor, such as the one private key of a MoCo query.
@@ -263,23 +358,26 @@ def _nobody(device: torch.device | str) -> Pairs:
     return none, none
 
 
-def _meetings(left: Int64[Tensor, " anchor"], right: Int64[Tensor, " candidate"]) -> Pairs | None:
-    """Where two marks are equal and known, by anchor; None where an anchor meets more than a few."""
+def meetings(left: Int64[Tensor, " anchor"], right: Int64[Tensor, " candidate"]) -> Pairs:
+    """Anchor and candidate of every two marks that are equal and not negative, in the order of the anchors."""
+    found = _meetings(left, right, None)
+    assert found is not None
+    return found
+
+
+def _meetings(left: Int64[Tensor, " anchor"], right: Int64[Tensor, " candidate"], most: int | None = 2) -> Pairs | None:
+    """None where an anchor meets more than so many, on average: a row meets itself, and that is few."""
     order = right.argsort()
     ordered = right[order]
     first = torch.searchsorted(ordered, left)
     count = torch.searchsorted(ordered, left, right=True) - first
     count = torch.where(left < 0, 0, count)
     total = int(count.sum())
-    if total > _FEW * len(left):
+    if most is not None and total > most * len(left):
         return None
     anchor = torch.repeat_interleave(count, output_size=total)
     turn = torch.arange(total, device=left.device) - (count.cumsum(0) - count)[anchor]
     return anchor, order[first[anchor] + turn]
-
-
-# Meetings for each anchor, on average: a row meets itself.
-_FEW = 2
 
 
 def _zeros(anchors: slice, candidates: slice, device: torch.device | str) -> Float[Tensor, "anchor candidate"]:

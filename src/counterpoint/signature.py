@@ -9,14 +9,14 @@ import ast
 import io
 import sys
 import tokenize
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.machinery import PathFinder
 from pathlib import Path
 
 from counterpoint.errors import RecipeError, nearest
 
-__all__ = ["Dial", "Literal", "Plain", "Signature", "find", "locate", "read", "recipes"]
+__all__ = ["Dial", "Literal", "Plain", "Preset", "Signature", "find", "locate", "read", "recipes"]
 
 Plain = bool | int | float | str
 Literal = Plain | tuple[Plain, ...] | None
@@ -47,6 +47,29 @@ class Dial:
 
 
 @dataclass(frozen=True)
+class Preset:
+    """Settings of a recipe that were published together, as its file declares them.
+
+    Args:
+        name: of the function that is decorated with @preset.
+        summary: the first line of its docstring.
+        encoder: the name of the encoder that they are for; None: any.
+        dials: their values in place of the defaults.
+    """
+
+    name: str
+    summary: str
+    encoder: str | None
+    dials: Mapping[str, Literal]
+
+    @property
+    def flags(self) -> str:
+        """What it stands for, as it would be typed; what else it changes, its function says."""
+        named = {"encoder": self.encoder} if self.encoder else {}
+        return " ".join(f"--{name.replace('_', '-')} {value}" for name, value in {**named, **self.dials}.items())
+
+
+@dataclass(frozen=True)
 class Signature:
     """A recipe as its file declares it.
 
@@ -59,6 +82,7 @@ class Signature:
         needs_labels: as the pairing in its `Recipe(...)` says.
         dials: in the order of the file.
         parts: what the function's `Recipe(...)` is made of, as written; empty where it is not written in one call.
+        presets: in the order of the file.
     """
 
     name: str
@@ -69,6 +93,20 @@ class Signature:
     needs_labels: bool
     dials: tuple[Dial, ...]
     parts: tuple[tuple[str, str], ...] = ()
+    presets: tuple[Preset, ...] = ()
+
+    def preset(self, name: str) -> Preset:
+        """The preset of a name.
+
+        Raises:
+            RecipeError: there is none; the nearest name is given.
+        """
+        found = next((preset for preset in self.presets if preset.name == name), None)
+        if found is None:
+            raise RecipeError(
+                f"{self.name} has no preset {name!r}; {nearest(name, [preset.name for preset in self.presets])}"
+            )
+        return found
 
 
 def recipes() -> dict[str, Signature]:
@@ -138,7 +176,8 @@ def read(path: Path, name: str, *, called: str | None = None) -> Signature:
         called: the name to give it, where that is not the function's.
 
     Raises:
-        RecipeError: the file is no Python, has no such recipe, or a dial without a literal default.
+        RecipeError: the file is no Python, has no such recipe, a dial without a literal default, or a preset that sets
+            what is no dial.
     """
     tree = _parse(path)
     functions = _decorated(tree)
@@ -149,6 +188,7 @@ def read(path: Path, name: str, *, called: str | None = None) -> Signature:
     lines = next(filter(None, told if path.stem == name else told[::-1]), "").splitlines()
     title, summary = _titled(lines[0] if lines else "", name)
     parts = dict(_parts(function))
+    dials = tuple(_dials(path, function))
     return Signature(
         name=called or name,
         path=path,
@@ -156,8 +196,9 @@ def read(path: Path, name: str, *, called: str | None = None) -> Signature:
         summary=summary,
         source=_entry(lines, "Source:"),
         needs_labels=_needs_labels(parts.get("pairing", "")),
-        dials=tuple(_dials(path, function)),
+        dials=dials,
         parts=tuple(parts.items()),
+        presets=tuple(_presets(path, tree, name, dials)),
     )
 
 
@@ -247,6 +288,32 @@ def _dials(path: Path, function: ast.FunctionDef) -> Iterator[Dial]:
         while (last := last + 1) in comments and comments[last][0]:
             told.append(comments[last][1])
         yield Dial(argument.arg, annotation, value, " ".join(told))
+
+
+def _presets(path: Path, tree: ast.Module, recipe: str, dials: Sequence[Dial]) -> Iterator[Preset]:
+    """The functions that are decorated with `@preset(recipe, dial=value, ...)`."""
+    known = [dial.name for dial in dials]
+    for node in tree.body:
+        for call in node.decorator_list if isinstance(node, ast.FunctionDef) else ():
+            if not (isinstance(call, ast.Call) and ast.unparse(call.func).rpartition(".")[2] == "preset"):
+                continue
+            assert isinstance(node, ast.FunctionDef)
+            if [ast.unparse(argument) for argument in call.args] != [recipe]:
+                continue
+            values: dict[str, Literal] = {}
+            for keyword in call.keywords:
+                where = f"{path}, line {keyword.lineno}: the preset {node.name!r} of {recipe}"
+                if keyword.arg not in (*known, "encoder"):
+                    raise RecipeError(
+                        f"{where} sets {keyword.arg!r}, which is no dial; {nearest(str(keyword.arg), known)}"
+                    )
+                try:
+                    values[keyword.arg] = ast.literal_eval(keyword.value)
+                except ValueError as error:
+                    raise RecipeError(f"{where} must give literals, got {ast.unparse(keyword.value)}") from error
+            encoder = values.pop("encoder", None)
+            told = (ast.get_docstring(node) or "").partition("\n")[0]
+            yield Preset(node.name, told, None if encoder is None else str(encoder), values)
 
 
 def _comments(path: Path) -> dict[int, tuple[bool, str]]:

@@ -28,6 +28,7 @@ __all__ = [
     "Comm",
     "Context",
     "Dataset",
+    "Divided",
     "Embeddings",
     "Encoded",
     "Encoder",
@@ -40,6 +41,7 @@ __all__ = [
     "Objective",
     "Pairing",
     "Policy",
+    "Ranked",
     "Relation",
     "Rows",
     "Schedule",
@@ -252,6 +254,7 @@ class Rows:
         view: which view of the image.
         label: class, -1 where unknown.
         partner: a second label drawn by the pairing (SimLAP), else None.
+        hidden: what the pairing keeps from the predictor, which has to find it (Selfie's masked patches), else None.
     """
 
     sample: Int64[Tensor, " row"]
@@ -259,6 +262,7 @@ class Rows:
     view: Int64[Tensor, " row"]
     label: Int64[Tensor, " row"]
     partner: Int64[Tensor, " row"] | None = None
+    hidden: Bool[Tensor, " row"] | None = None
 
     def __len__(self) -> int:
         return len(self.sample)
@@ -272,6 +276,7 @@ class Rows:
     def where(self, keep: Bool[Tensor, " row"] | Int64[Tensor, " kept"]) -> "Rows":
         """The rows of a mask or an index."""
         partner = None if self.partner is None else self.partner[keep]
+        hidden = None if self.hidden is None else self.hidden[keep]
         return replace(
             self,
             sample=self.sample[keep],
@@ -279,6 +284,7 @@ class Rows:
             view=self.view[keep],
             label=self.label[keep],
             partner=partner,
+            hidden=hidden,
         )
 
 
@@ -547,8 +553,11 @@ class Towers(Protocol):
 
     towers: nn.Module
 
-    def through(self, towers: nn.Module, views: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        """Views (float in [0, 1]) through normalisation, encoder and projector: h and z, rows view-major."""
+    def through(self, towers: nn.Module, views: Sequence[Tensor], rows: "Rows | None" = None) -> tuple[Tensor, Tensor]:
+        """Views (float in [0, 1]) through normalisation, encoder and projector: h and z, rows view-major.
+
+        A projector that puts rows together is told who they are.
+        """
         ...
 
 
@@ -629,6 +638,25 @@ class Target(Protocol):
         self, model: nn.Module, state: State | None, views: Sequence[Tensor], online: Encoded, context: Context
     ) -> Encoded:
         """The encoded rows that anchors are compared with."""
+        ...
+
+
+@runtime_checkable
+class Divided(Protocol):
+    """A target that shares the views out: the network encodes the first of them, the target those that follow."""
+
+    @property
+    def queries(self) -> int | None:
+        """How many views the network encodes; None: all, and the target sees all as well."""
+        ...
+
+
+@runtime_checkable
+class Ranked(Protocol):
+    """A layer that computes by itself on each rank, but has something to exchange with the others."""
+
+    def among(self, comm: Comm) -> None:
+        """Meet the ranks, before training."""
         ...
 
 

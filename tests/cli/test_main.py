@@ -76,7 +76,9 @@ def test_only_what_was_typed_is_passed(shell: Shell) -> None:
         **dict.fromkeys(
             ["source", "root", "size", "labels", "group", "encoder", "out", "seed", "config", "warm_from", "max_time"]
         ),
-        **dict.fromkeys(["evaluate_every", "checkpoint_every", "keep", "accelerator", "devices", "num_nodes"]),
+        **dict.fromkeys(
+            ["evaluate_every", "checkpoint_every", "keep", "accelerator", "devices", "num_nodes", "preset"]
+        ),
         **dict.fromkeys(["precision", "channels_last", "test_share", "bad_share", "memory", "cache", "micro_batch"]),
         **dict.fromkeys(["resume", "dry_run", "tensorboard", "download", "quiet"], False),
         "evaluate": True,
@@ -94,7 +96,7 @@ def test_every_flag_arrives(shell: Shell) -> None:
         "--set a.b=c=d --max-time 1h30m --evaluate-every 5 --no-evaluate --no-report --checkpoint-every 2 --keep 4 "
         "--accelerator cpu --devices 2 --num-nodes 1 --precision 32-true --channels-last no "
         "--micro-batch 128 --tensorboard --download "
-        "--memory 2GiB --cache none "
+        "--memory 2GiB --cache none --preset cifar "
         "--test-share 0.3 --bad-share 0.5 --dry-run --from timm:resnet18 --quiet"
     )
     done = shell(line)
@@ -114,6 +116,7 @@ def test_every_flag_arrives(shell: Shell) -> None:
         "seed": 3,
         "dials": {"temperature": 0.2, "batch_size": 64, "policy": None},
         "settings": {"objective.temperature": "0.1", "a.b": "c=d"},
+        "preset": "cifar",
         "config": None,
         "resume": False,
         "warm_from": "timm:resnet18",
@@ -179,6 +182,9 @@ def test_a_dial_must_not_hide_a_flag(shell: Shell, tmp_path: Path) -> None:
         ("trian simclr", "did you mean 'train'?"),
         ("train simclear", "did you mean 'simclr'?"),
         ("train simclr --temprature 0.2", "Did you mean '--temperature'?"),
+        ("train simclr --preset cifr", "simclr has no preset 'cifr'; did you mean 'cifar'?"),
+        ("train triplet --preset cifar", "triplet has no preset 'cifar'; known: none"),
+        ("show simclr --preset cifr", "did you mean 'cifar'?"),
         ("train simclr --temperature hot", "'hot' is not a number"),
         ("train simclr --epochs 1.5", "'1.5' is not a whole number"),
         ("train simclr --set temperature", "expected for example objective.temperature=0.2"),
@@ -186,7 +192,7 @@ def test_a_dial_must_not_hide_a_flag(shell: Shell, tmp_path: Path) -> None:
         ("train simclr --max-time 0s", "'0s' is no duration"),
         ("train simclr supcon", "unexpected extra argument"),
         ("train simclr --size 0", "'--size'"),
-        ("train", "name a RECIPE (debiased, margin, "),
+        ("train", "name a RECIPE ("),
         ("train --source digits", "name a RECIPE"),
         ("train --config nowhere/recipe.json", "there is no nowhere/recipe.json"),
         ("train --resume --out nowhere", "there is no nowhere/recipe.json"),
@@ -276,8 +282,22 @@ def test_show(shell: Shell) -> None:
         "root": None,
         "size": None,
         "encoder": None,
+        "preset": None,
         "settings": {"objective.temperature": "1"},
     }
+    shell.calls.clear()
+    done = shell("show simclr --preset cifar")
+    assert done.err.endswith("show simclr with its preset cifar on digits\n")
+    assert shell.given["preset"] == "cifar"
+
+
+def test_presets_stand_in_the_help_of_their_recipe(shell: Shell) -> None:
+    said = " ".join(shell("train simclr --help").out.split())
+    assert "Presets of simclr:" in said
+    assert "--preset cifar The released code on CIFAR-10" in said
+    assert "--temperature 0.5 --batch-size 512 --epochs 1000 --lr 1.0" in said
+    assert "Presets of" not in shell("train triplet --help").out
+    assert shell("train simclr --preset cifar").err.endswith("train simclr with its preset cifar on digits\n")
 
 
 def test_methods(shell: Shell) -> None:
@@ -291,6 +311,7 @@ def test_methods(shell: Shell) -> None:
     assert "arXiv:2004.11362" in row
     assert "\n## supcon\n" in page
     assert "| `--temperature` | `float` | `0.1` |" in page
+    assert "| `--preset cifar` | The released code on CIFAR, for which it gives 96.0 %" in page
 
 
 def test_the_page_of_methods_is_up_to_date(shell: Shell) -> None:

@@ -40,6 +40,18 @@ def other(facts, encoder):
 
 
 def plain(facts, encoder, *, x: int = 1): ...
+
+
+@preset(own, encoder="resnet18", temperature=0.1, sizes=(3,))
+def published(made):
+    """As it was published.
+
+    More.
+    """
+
+
+@counterpoint.preset(other)
+def bare(made): ...
 '''
 
 
@@ -65,6 +77,17 @@ def test_what_a_file_declares(own: Path) -> None:
     ]
 
 
+def test_presets_belong_to_their_recipe(own: Path) -> None:
+    (found,) = signature.read(own, "own").presets
+    assert (found.name, found.summary, found.encoder) == ("published", "As it was published.", "resnet18")
+    assert found.dials == {"temperature": 0.1, "sizes": (3,)}
+    assert found.flags == "--encoder resnet18 --temperature 0.1 --sizes (3,)"
+    (found,) = signature.read(own, "other").presets
+    assert (found.name, found.summary, found.encoder, found.dials, found.flags) == ("bare", "", None, {}, "")
+    with pytest.raises(RecipeError, match="own has no preset 'publshed'; did you mean 'published'"):
+        signature.read(own, "own").preset("publshed")
+
+
 def test_a_second_recipe_of_a_file_is_introduced_by_its_function(own: Path) -> None:
     read = signature.read(own, "other")
     assert (read.title, read.summary, read.source, read.dials, read.needs_labels) == (
@@ -85,6 +108,8 @@ def test_a_second_recipe_of_a_file_is_introduced_by_its_function(own: Path) -> N
         ("@recipe\ndef f(facts, encoder, *, x: int): ...", "f", "the dial 'x' of f has no default"),
         ("@recipe\ndef f(facts, encoder, *, x: int = g()): ...", "f", "must have a literal default, got g()"),
         ("@recipe\ndef f(facts, encoder, *, x: dict = {}): ...", "f", "must be a number, a word, a tuple or None"),
+        (OWN.replace("temperature=0.1", "temprature=0.1"), "own", "did you mean 'temperature'?"),
+        (OWN.replace("temperature=0.1", "temperature=g()"), "own", "must give literals, got g()"),
     ],
 )
 def test_a_file_that_cannot_be_read_as_a_recipe(tmp_path: Path, text: str, name: str, said: str) -> None:

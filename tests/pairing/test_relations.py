@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from counterpoint.errors import ShapeError
-from counterpoint.relations import Aligned, Explicit, Graph, Keyed, Related, Summed, Unrelated
+from counterpoint.relations import Aligned, Explicit, Graph, Keyed, Related, Summed, Unrelated, Weighted
 from counterpoint.types import Relation
 
 G = torch.Generator().manual_seed(0)
@@ -24,6 +24,7 @@ RELATIONS: list[Relation] = [
     Aligned(offset=2, alone=True),
     Related(),
     Unrelated(),
+    Weighted(Keyed(KEYS, OTHERS, *MARKS), 0.25, -1.0),
 ]
 
 
@@ -45,6 +46,9 @@ def test_who_takes_no_part_attracts_nobody(relation: Relation) -> None:
     assert (block.target[block.log_prior == -torch.inf] == 0).all()
 
 
+# Edges of 0 too, and other weights there than back.
+EDGES = torch.rand(4, 4, generator=G).masked_fill(torch.rand(4, 4, generator=G) < 0.3, 0.0)
+
 SUMMED: list[tuple[Relation, int]] = [
     (Keyed(KEYS, OTHERS), 9),
     (Keyed(KEYS, OTHERS, *MARKS, weight=0.25), 9),
@@ -56,6 +60,12 @@ SUMMED: list[tuple[Relation, int]] = [
     (Aligned(offset=2), 9),
     (Related(), 9),
     (Unrelated(), 9),
+    (Graph(EDGES, KEYS, OTHERS), 9),
+    (Graph(EDGES, KEYS, OTHERS, *MARKS), 9),
+    (Graph(EDGES, KEYS, OTHERS, torch.tensor([3, -1, 8, 8, -1, 0, 20]), torch.arange(9).flip(0)), 9),
+    (Graph(EDGES, torch.full((7,), -1), OTHERS, *MARKS), 9),
+    (Graph(EDGES, KEYS, OTHERS[:0]), 0),
+    (Weighted(Keyed(KEYS, OTHERS, *MARKS), 0.25), 9),
 ]
 
 
@@ -88,6 +98,8 @@ def test_a_sum_is_that_of_the_blocks(relation: Relation, candidates: int) -> Non
         Aligned(alone=True),
         Aligned(offset=3),
         Aligned(offset=-1),
+        Weighted(Keyed(KEYS, OTHERS), 1.0, 0.5),
+        Weighted(Explicit(torch.ones(7, 9))),
     ],
 )
 def test_what_is_not_a_few_pairs_is_told_by_blocks_alone(relation: Relation) -> None:

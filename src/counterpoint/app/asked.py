@@ -19,6 +19,7 @@ __all__ = [
     "check_data",
     "check_same",
     "compose_asked",
+    "encoder_asked",
     "facts_of",
     "free_folder",
     "stored_recipe",
@@ -37,6 +38,7 @@ class Asked:
     settings: dict[str, Any]
     seed: int
     stored: dict[str, Any] | None  # recipe.json, when its parts are to be used as they are
+    preset: str | None = None
 
 
 def stored_recipe(path: Path) -> dict[str, Any]:
@@ -60,8 +62,9 @@ def understand(
     dials: Mapping[str, Any],
     settings: Mapping[str, Any],
     seed: int | None,
+    preset: str | None = None,
 ) -> Asked:
-    """What was asked for; what is given beside a stored recipe wins."""
+    """What was asked for; what is given beside a stored recipe wins, and so does a preset over what was stored."""
     given = {k: v for k, v in options.items() if v is not None}
     for path in ("root", "labels"):
         # As a source keeps them: a stored recipe runs from anywhere.
@@ -72,8 +75,14 @@ def understand(
             raise RecipeError("no recipe was named; name one (`counterpoint methods` lists them) or give --config")
         found = source if source is not None else "digits"
         value = sources.lookup(str(found), **given) if isinstance(found, str | Path) else _a_source(found)
-        return Asked(recipe, value, encoder, dict(dials), dict(settings), seed or 0, None)
+        return Asked(recipe, value, encoder, dict(dials), dict(settings), seed or 0, None, preset)
     name = recipe or stored["recipe"]
+    before = stored.get("preset") if name == stored["recipe"] else None
+    kept = stored["dials"] if name == stored["recipe"] else {}
+    if preset not in (None, before):
+        published = find(name).preset(preset)
+        encoder = encoder or published.encoder
+        kept = {dial: value for dial, value in kept.items() if dial not in published.dials}
     if source is not None:
         value = sources.lookup(str(source), **given) if isinstance(source, str | Path) else source
     else:
@@ -85,15 +94,17 @@ def understand(
                     f"the stored source {type(value).__name__} takes no {field!r}; {nearest(field, known)}"
                 )
             value = replace(cast(Any, value), **{field: wanted})
-    untouched = not (dials or settings or encoder or source or given) and name == stored["recipe"]
+    same = name == stored["recipe"] and preset in (None, before)
+    untouched = same and not (dials or settings or encoder or source or given)
     return Asked(
         name=name,
         source=value,
         encoder=encoder or stored["encoder"],
-        dials={**(stored["dials"] if name == stored["recipe"] else {}), **dials},
+        dials={**kept, **dials},
         settings={**(stored["settings"] if name == stored["recipe"] else {}), **settings},
         seed=stored["seed"] if seed is None else seed,
         stored=stored if untouched else None,
+        preset=preset or before,
     )
 
 
@@ -112,6 +123,7 @@ def check_same(asked: Asked, stored: dict[str, Any], folder: Path, **more: Any) 
     compared = {
         **{k.replace("__", "."): v for k, v in more.items() if v is not None},
         "recipe": asked.name,
+        "preset": asked.preset,
         "seed": asked.seed,
         "encoder": asked.encoder,
         "source": json.loads(json.dumps(part_to_json(asked.source))),
@@ -120,7 +132,7 @@ def check_same(asked: Asked, stored: dict[str, Any], folder: Path, **more: Any) 
     }
     for path, wanted in compared.items():
         top, _, key = path.partition(".")
-        found = stored[top].get(key) if key else stored[top]
+        found = stored[top].get(key) if key else stored.get(top)
         if json.loads(json.dumps(wanted)) != found:
             raise CheckpointError(
                 f"{str(folder)!r} holds another run: its {path.split('.')[-1]} is "
@@ -181,12 +193,20 @@ def free_folder(name: str, source: str) -> Path:
     return folder
 
 
+def encoder_asked(asked: Asked, facts: Facts) -> str:
+    """The encoder by name: as asked for, else the preset's, else what suits the source."""
+    published = None if asked.preset is None else find(asked.name).preset(asked.preset).encoder
+    return asked.encoder or published or encoders.default(facts.kind, facts.size)
+
+
 def compose_asked(asked: Asked, facts: Facts, own: Encoder | None, warm_from: str | None) -> Recipe:
     """The recipe: as it is stored, or made anew from dials and settings."""
     if asked.stored is not None:
         return cast(Recipe, part_from_json(asked.stored["parts"]))
     if own is None and warm_from and asked.encoder is None:
         own = load(warm_from).part
-    name = asked.encoder or encoders.default(facts.kind, facts.size)
+    name = encoder_asked(asked, facts)
     encoder = own or encoders.lookup(name, pretrained=warm_from == name)
-    return compose(asked.name, facts, encoder, _batch_that_fits(asked.name, asked.dials, facts.images), asked.settings)
+    published = {} if asked.preset is None else find(asked.name).preset(asked.preset).dials
+    dials = _batch_that_fits(asked.name, {**published, **asked.dials}, facts.images)
+    return compose(asked.name, facts, encoder, dials, asked.settings, asked.preset)

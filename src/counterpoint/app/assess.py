@@ -139,7 +139,8 @@ def show_table(scores: Evaluation) -> None:
 
 def _pairs(model: Model, recipe: Recipe, dataset: Dataset, seed: int) -> tuple[Embeddings, Embeddings] | None:
     """Two views of test images, for the alignment of positive pairs."""
-    if len(recipe.views) < 2:
+    # Patches are views of one image that need not agree.
+    if len(recipe.views) < 2 or recipe.views.grids:
         return None
     device = model.normalise.mean.device
     some = dataset.test.images[: min(2048, len(dataset.test))].to(device)

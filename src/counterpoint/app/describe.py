@@ -10,6 +10,7 @@ from typing import Any, cast
 from counterpoint import encoders, sources
 from counterpoint.app.asked import facts_of
 from counterpoint.recipe import Recipe, compose, find
+from counterpoint.signature import find as declared
 from counterpoint.types import Schedule
 
 __all__ = ["describe"]
@@ -64,18 +65,21 @@ def describe(
     root: str | Path | None = None,
     size: int | None = None,
     encoder: str | None = None,
+    preset: str | None = None,
     settings: Mapping[str, str] | None = None,
 ) -> str:
-    """A recipe composed for a source, part by part.
+    """A recipe composed for a source, part by part, and its presets.
 
     Raises:
-        CounterpointError: an unknown recipe, source, encoder or field.
+        CounterpointError: an unknown recipe, source, encoder, preset or field.
     """
+    presets = declared(recipe).presets
+    published = None if preset is None else declared(recipe).preset(preset).encoder
     function = find(recipe)
     dataset = sources.lookup(source or "digits", root=None if root is None else str(root), size=size).load()
     facts = facts_of(dataset, dataset.train)
-    chosen = encoders.lookup(encoder or encoders.default(facts.kind, facts.size))
-    made = compose(recipe, facts, chosen, {}, settings)
+    chosen = encoders.lookup(encoder or published or encoders.default(facts.kind, facts.size))
+    made = compose(recipe, facts, chosen, {}, settings, preset)
     head = (inspect.getmodule(getattr(function, "__wrapped__", function)) or function).__doc__ or ""
     lines = [" ".join(head.strip().split("\n\n")[0].split())]
     if paper := _source(inspect.getmodule(getattr(function, "__wrapped__", function))):
@@ -86,4 +90,5 @@ def describe(
     for field in dataclasses.fields(Recipe):
         if field.name not in ("name", "dials"):
             lines += _lines(field.name, getattr(made, field.name), 0)
+    lines += ["", *(f"preset {p.name}: {p.summary} {p.flags}" for p in presets)] if presets else []
     return "\n".join(lines)

@@ -19,6 +19,7 @@ from counterpoint.app.asked import (
     check_data,
     check_same,
     compose_asked,
+    encoder_asked,
     facts_of,
     free_folder,
     stored_recipe,
@@ -70,11 +71,14 @@ def _environment() -> dict[str, Any]:
 def _warm(recipe: Recipe, facts: Facts, path: str) -> dict[str, Tensor]:
     """The weights of another run's encoder."""
     begun = load(path)
-    if begun.part != recipe.encoder or (begun.facts.channels, begun.facts.size) != (facts.channels, facts.size):
+    if begun.part != encoders.bare(recipe.encoder) or (begun.facts.channels, begun.facts.size) != (
+        facts.channels,
+        facts.size,
+    ):
         raise CheckpointError(
             f"--from {path}: its encoder is {begun.part} for {begun.facts.channels} channels of {begun.facts.size} px, "
-            f"but this run builds {recipe.encoder} for {facts.channels} of {facts.size} px; give the same --encoder "
-            "and --size"
+            f"but this run builds {encoders.bare(recipe.encoder)} for {facts.channels} of {facts.size} px; give "
+            "the same --encoder and --size"
         )
     return begun.encoder.state_dict()
 
@@ -150,11 +154,12 @@ def _describe(recipe: Recipe, dataset: Dataset, model: Model, learned: Split, ma
     skipped = f", {files} {'file' if files == 1 else 'files'} skipped" if files else ""
     alone = _alone(learned, dataset)
     side = f"{model.facts.channels} x {model.facts.size} x {model.facts.size}"
+    encoder = encoders.bare(recipe.encoder)
     return (
         f"  data     {len(learned):,} images to learn from, {len(dataset.test):,} to test on, "
         f"{side}, {labels}{skipped}\n"
         f"{alone}"
-        f"  encoder  {type(recipe.encoder).__name__}, {weights:,} weights, width {recipe.encoder.width}\n"
+        f"  encoder  {type(encoder).__name__}, {weights:,} weights, width {encoder.width}\n"
         f"  batch    {recipe.batch_size} images x {len(recipe.views)} views{ranks}: {_negatives(recipe)}"
     )
 
@@ -199,6 +204,7 @@ def train(
     seed: int | None = None,
     dials: Mapping[str, Any] | None = None,
     settings: Mapping[str, Any] | None = None,
+    preset: str | None = None,
     config: str | Path | None = None,
     resume: bool = False,
     warm_from: str | None = None,
@@ -240,6 +246,7 @@ def train(
         seed: of every random draw.
         dials: arguments of the recipe's function.
         settings: any other field, by path.
+        preset: of the recipe, settings that were published together; whatever else is given wins.
         config: a recipe.json to run again.
         resume: go on with the run in `out`.
         warm_from: a run whose encoder to start from, or `timm:NAME` for a pretrained one.
@@ -289,13 +296,13 @@ def train(
     }
     own_encoder = None if encoder is None or isinstance(encoder, str) else encoder
     if stored and encoder is None and stored["encoder"] is None:
-        own_encoder = part_from_json(stored["parts"]["encoder"])
+        own_encoder = encoders.bare(part_from_json(stored["parts"]["encoder"]))
     if warm_from and warm_from.startswith("timm:") and encoder is None:
         encoder = warm_from
     name = made.name or "custom" if made else cast(str | None, recipe)
-    if made and (stored or dials or settings or encoder):
+    if made and (stored or dials or settings or encoder or preset):
         raise RecipeError(
-            "a Recipe value is whole: leave out config, resume, encoder, dials and settings, or name a recipe"
+            "a Recipe value is whole: leave out config, resume, encoder, preset, dials and settings, or name a recipe"
         )
     warm_from = warm_from or (stored or {}).get("from")
     asked = understand(
@@ -307,6 +314,7 @@ def train(
         dials=dials,
         settings=settings or {},
         seed=seed,
+        preset=preset,
     )
     if resume and stored and folder:
         layout = {"yes": True, "no": False}.get(channels_last or "auto")
@@ -339,7 +347,7 @@ def train(
     learned = with_unlabelled(labelled, dataset)
     facts = facts_of(dataset, learned)
     if asked.encoder is None and own_encoder is None and made is None and not warm_from:
-        asked = replace(asked, encoder=encoders.default(facts.kind, facts.size))
+        asked = replace(asked, encoder=encoder_asked(asked, facts))
     composed = made or compose_asked(asked, facts, own_encoder, warm_from)
     if composed.pairing.needs_labels and learned.labels is None:
         raise RecipeError(
@@ -397,6 +405,7 @@ def train(
                 "storage": kept,
                 "encoder": asked.encoder,
                 "from": _kept(warm_from),
+                "preset": asked.preset,
                 "dials": part_to_json(dict(composed.dials)),
                 "settings": part_to_json(asked.settings),
                 "evaluate_every": evaluate_every,

@@ -54,6 +54,9 @@ def markdown(known: Iterable[Signature]) -> str:
         for dial in s.dials:
             cells = (_code(dial.flag), _code(dial.annotation), _code(str(dial.default)), dial.help)
             lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+        if s.presets:
+            lines += ["", "| preset | what it is | dials |", "|---|---|---|"]
+            lines += [f"| `--preset {p.name}` | {p.summary} | {_code(p.flags)} |" for p in s.presets]
     return "\n".join(lines) + "\n"
 
 

@@ -16,6 +16,7 @@ __all__ = ["show"]
 @click.option("--root", type=click.Path(path_type=Path), help="Where its files lie.")
 @click.option("--size", type=click.IntRange(min=4), help="Side of the images, in pixels.")
 @click.option("--encoder", help="Name of the encoder, or module:Class.")
+@click.option("--preset", metavar="NAME", help="As in `train`.")
 @click.option(
     "--set", "settings", type=Setting(), multiple=True, metavar="PATH=VALUE", help="As in `train`; may be repeated."
 )
@@ -25,13 +26,18 @@ def show(
     root: Path | None,
     size: int | None,
     encoder: str | None,
+    preset: str | None,
     settings: tuple[tuple[str, str], ...],
 ) -> None:
     """Print the parts of RECIPE with the file and the paper of each, composed for a source."""
     allow_own_modules()
-    find(recipe)
-    first_line(f"show {recipe} on {source or 'digits'}")
+    signature = find(recipe)
+    published = "" if preset is None else f" with its preset {signature.preset(preset).name}"
+    first_line(f"show {recipe}{published} on {source or 'digits'}")
 
     from counterpoint import app
 
-    click.echo(app.describe(recipe, source=source, root=root, size=size, encoder=encoder, settings=dict(settings)))
+    told = app.describe(
+        recipe, source=source, root=root, size=size, encoder=encoder, preset=preset, settings=dict(settings)
+    )
+    click.echo(told)

@@ -69,6 +69,9 @@ class _Train(click.Command):
             formatter.write_paragraph()
             with formatter.indentation():
                 formatter.write_text(text if text != signature.source else f"Source: {text}")
+        if signature.presets:
+            with formatter.section(f"Presets of {signature.name}"):
+                formatter.write_dl([(f"--preset {p.name}", f"{p.summary} {p.flags}") for p in signature.presets])
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Under headings."""
@@ -183,6 +186,13 @@ DATA, RUN, CHECK, MACHINE = "Data", "Run", "Evaluation and checkpoints", "Machin
     help="Any other field, after the dials; may be repeated: --set objective.temperature=0.2",
 )
 @click.option(
+    "--preset",
+    cls=Option,
+    section=RUN,
+    metavar="NAME",
+    help="Settings that were published together (RECIPE --help lists them); flags given beside it win.",
+)
+@click.option(
     "--config",
     cls=Option,
     section=RUN,
@@ -252,6 +262,7 @@ def train(ctx: click.Context, /, recipe: str | None, settings: tuple[tuple[str, 
     counterpoint train simclr --source digits
     counterpoint train simclr --source folder --root photos/ --size 64
     counterpoint train supcon --source cifar10 --root data/cifar10 --epochs 20
+    counterpoint train simclr --preset cifar --source cifar10 --root data/cifar10
     counterpoint train --config runs/first/recipe.json --out runs/again
     """
     signature: Signature | None = ctx.meta.get(SIGNATURE)
@@ -262,6 +273,8 @@ def train(ctx: click.Context, /, recipe: str | None, settings: tuple[tuple[str, 
         for dial in signature.dials
         if ctx.get_parameter_source(f"{PREFIX}{dial.name}") is ParameterSource.COMMANDLINE
     }
+    if flags["preset"] is not None:
+        signature.preset(flags["preset"])
     if not flags["quiet"]:
         _greet(signature, recipe, flags)
 
@@ -280,4 +293,5 @@ def _greet(signature: Signature, recipe: str | None, flags: dict[str, Any]) -> N
     doing = "resume" if flags["resume"] else "train"
     where = f" on {flags['source'] or 'digits'}" if recipe is not None and not flags["resume"] else ""
     again = f" from {flags['config']}" if flags["config"] else ""
-    first_line(f"{doing} {signature.name}{where}{again}")
+    published = f" with its preset {flags['preset']}" if flags["preset"] else ""
+    first_line(f"{doing} {signature.name}{published}{where}{again}")

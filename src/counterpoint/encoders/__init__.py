@@ -8,8 +8,27 @@ from counterpoint.encoders.catalogue import default, lookup, names, untrained
 from counterpoint.encoders.conv import ConvNet
 from counterpoint.encoders.mlp import MLP
 from counterpoint.encoders.pami import Pami
+from counterpoint.encoders.patched import Patched
 from counterpoint.encoders.resnet import ResNet
+from counterpoint.encoders.split_batch_norm import SplitBatchNorm, SplitNorm, bare
 from counterpoint.encoders.timm_models import Timm
 from counterpoint.encoders.vit import ViT
+from counterpoint.encoders.without_batch_norm import WithoutBatchNorm
 
-__all__ = ["MLP", "ConvNet", "Pami", "ResNet", "Timm", "ViT", "default", "lookup", "names", "untrained"]
+__all__ = [
+    "MLP",
+    "ConvNet",
+    "Pami",
+    "Patched",
+    "ResNet",
+    "SplitBatchNorm",
+    "SplitNorm",
+    "Timm",
+    "ViT",
+    "WithoutBatchNorm",
+    "bare",
+    "default",
+    "lookup",
+    "names",
+    "untrained",
+]

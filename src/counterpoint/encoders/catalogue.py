@@ -45,6 +45,8 @@ def default(kind: str, size: int) -> str:
 
 def untrained(encoder: Encoder) -> Encoder:
     """The same encoder without published weights: for a baseline, and where weights follow from a file."""
+    if hasattr(encoder, "inner"):
+        return cast("Encoder", replace(cast(Any, encoder), inner=untrained(cast(Any, encoder).inner)))
     return cast("Encoder", replace(cast(Any, encoder), pretrained=False)) if hasattr(encoder, "pretrained") else encoder
 
 

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from counterpoint.engine.machine import Numerics
-from counterpoint.engine.step import Compared
+from counterpoint.engine.step import Compared, asked
 from counterpoint.model import Model
 from counterpoint.random import forked
 from counterpoint.recipe import Recipe
@@ -153,7 +153,7 @@ class _Encode:
         views, rows = self._chunk(span)
         with forked(self._seed(number), self.batch.images.device):
             with torch.no_grad():
-                online = self.model(views, rows)
+                online = self.model(*asked(self.recipe.target, views, rows))
             # With gradient from here on, so that a target whose keys have one shows it.
             online = _leaf(online)
             keys = self.recipe.target.keys(self.model, self.model.target, views, online, self.context)
@@ -165,7 +165,7 @@ class _Encode:
         """The same with activations kept; keys only where they are asked for."""
         views, rows = self._chunk(span)
         with forked(self._seed(number), self.batch.images.device):
-            online = self.model(views, rows)
+            online = self.model(*asked(self.recipe.target, views, rows))
             if not keys:
                 return online, None
             return online, self.recipe.target.keys(self.model, self.model.target, views, online, self.context)
@@ -199,12 +199,14 @@ def _joined(chunks: Sequence[Encoded]) -> Encoded:
     predictions = [chunk.p for chunk in chunks if chunk.p is not None]
     everyone = [chunk.rows for chunk in chunks]
     partners = [rows.partner for rows in everyone if rows.partner is not None]
+    hidden = [rows.hidden for rows in everyone if rows.hidden is not None]
     rows = Rows(
         whole([rows.sample for rows in everyone]),
         whole([rows.position for rows in everyone]),
         whole([rows.view for rows in everyone]),
         whole([rows.label for rows in everyone]),
         whole(partners) if partners else None,
+        whole(hidden) if hidden else None,
     )
     return Encoded(
         whole([chunk.h for chunk in chunks]),

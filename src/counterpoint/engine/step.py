@@ -1,14 +1,17 @@
 """One step, on one screen: draw, encode, compare."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+from torch import Tensor
 
 from counterpoint.model import Model
 from counterpoint.random import forked
 from counterpoint.recipe import Recipe
-from counterpoint.types import Batch, Context, Encoded, Loss, Match, Rows
+from counterpoint.types import Batch, Context, Divided, Encoded, Loss, Match, Rows, Target
 from counterpoint.views import as_float
 
-__all__ = ["Compared", "compare"]
+__all__ = ["Compared", "asked", "compare"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +30,12 @@ class Compared:
     matches: list[Match]
 
 
+def asked(target: Target, views: Sequence[Tensor], rows: Rows) -> tuple[Sequence[Tensor], Rows]:
+    """The views that the network encodes, and who their rows are: all, unless the target shares them out."""
+    queries = target.queries if isinstance(target, Divided) else None
+    return (views, rows) if queries is None else (views[:queries], rows.where(rows.view < queries))
+
+
 def compare(recipe: Recipe, model: Model, batch: Batch, context: Context) -> Compared:
     """A rank's loss of a batch, with all that it came from.
 
@@ -40,7 +49,7 @@ def compare(recipe: Recipe, model: Model, batch: Batch, context: Context) -> Com
     views = [as_float(view) for view in batch.views] or recipe.views(batch.images, streams.at("views", clock.step))
     rows = recipe.pairing.draw(Rows.of(batch, len(views)), streams.at("pairing", clock.step))
     with forked(streams.number("layers", clock.step, comm.rank), batch.images.device):
-        online = model(views, rows)
+        online = model(*asked(recipe.target, views, rows))
         keys = recipe.target.keys(model, model.target, views, online, context)
     matches = recipe.negatives.match(online, keys, recipe.pairing, recipe.score, model.negatives, context)
     return Compared(recipe.objective(matches), online, keys, matches)

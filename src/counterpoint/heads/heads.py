@@ -1,13 +1,15 @@
 """What stands between the representation and the comparison."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, replace
 from typing import Protocol, runtime_checkable
 
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
 
-from counterpoint.types import Facts
+from counterpoint.types import Facts, Rows
 
-__all__ = ["Head", "Heads", "Identity"]
+__all__ = ["Head", "Heads", "Identity", "OfRows"]
 
 
 @runtime_checkable
@@ -20,8 +22,20 @@ class Head(Protocol):
         ...
 
     def build(self, facts: Facts) -> nn.Module:
-        """A module from [row, facts.width] to [row, width]."""
+        """A module from [row, facts.width] to [row, width]; it is an `OfRows` if it must know who the rows are."""
         ...
+
+
+class OfRows(nn.Module, ABC):
+    """What a head builds whose answer for a row depends on the image's other rows: patches that are put together.
+
+    The model calls it with the rows, which are view-major, and it answers with one row for each. Where images are
+    embedded there are no views: rows is None, and each row is a whole image by itself.
+    """
+
+    @abstractmethod
+    def forward(self, x: Float[Tensor, "row width"], rows: Rows | None = None) -> Float[Tensor, "row dim"]:
+        """Each row with its image's others in view."""
 
 
 @dataclass(frozen=True)

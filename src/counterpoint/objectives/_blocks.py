@@ -31,12 +31,19 @@ class Scores:
         score: larger is nearer.
         positive, negative: which attract and which repel; a candidate that takes no part is neither.
         compared: prepared anchors and candidates of each group of columns, with their score.
+        priors: log priors of each group.
     """
 
     score: Float[Tensor, "anchor candidate"]
     positive: Bool[Tensor, "anchor candidate"]
     negative: Bool[Tensor, "anchor candidate"]
     compared: Sequence[tuple[Tensor, Tensor, Score]]
+    priors: Sequence[Tensor]
+
+    @property
+    def log_prior(self) -> Float[Tensor, "anchor candidate"]:
+        """Log weights of the candidates; -inf takes no part."""
+        return self.priors[0] if len(self.priors) == 1 else torch.cat([*self.priors], 1)
 
     @property
     def width(self) -> int:
@@ -105,7 +112,7 @@ def weighed(matches: Sequence[Match], tally: Tally) -> tuple[Loss, dict[str, Ten
     """The mean cost of all that counts, each weighted by its match's weight; and the tallies of the matches together.
 
     Args:
-        matches: at least one. Weights of positives are all alike; of priors only -inf counts.
+        matches: at least one. Weights of positives are all alike; of priors only -inf counts, unless the tally asks.
         tally: sums by name, of the anchors in a block: `cost` is differentiated, its mean is over `count`.
     """
     if not matches:
@@ -152,16 +159,18 @@ class _Plan:
     def scores(self, leaves: Sequence[tuple[Tensor, Tensor]], rows: slice) -> Scores:
         parts: list[tuple[Tensor, Tensor, Tensor]] = []
         compared: list[tuple[Tensor, Tensor, Score]] = []
+        priors: list[Tensor] = []
         for group, (anchors, candidates) in zip(self.groups, leaves, strict=True):
             score = group.columns.score.tile(anchors, candidates)
             block = group.columns.relation.block(rows, slice(0, score.shape[1]))
             part, attracts = block.log_prior > -torch.inf, block.target > 0
             parts.append((score, attracts & part, part & ~attracts))
             compared.append((anchors, candidates, group.columns.score))
+            priors.append(block.log_prior)
         if len(parts) == 1:
-            return Scores(*parts[0], compared)
+            return Scores(*parts[0], compared, priors)
         score, positive, negative = (torch.cat(some, 1) for some in zip(*parts, strict=True))
-        return Scores(score, positive, negative, compared)
+        return Scores(score, positive, negative, compared, priors)
 
 
 class _Cost(torch.autograd.Function):

@@ -115,18 +115,25 @@ class Contrast:
     Args:
         temperature: > 0, dimensionless, divides every score.
         denominator: `Joint()` or `Each()`.
+        times_temperature: >= 0, the loss is multiplied by this number and the temperature, so that its gradient does
+            not grow as the temperature falls (MoCo v3: 4, which is 2 for each of two directions that are summed;
+            SupCon's code: 1 / 0.07); 0: it is left as it is.
 
     See also: `contrast`, the function.
     """
 
     temperature: Number = 0.5
     denominator: Joint | Each = Joint()
+    times_temperature: float = 0.0
 
     def __call__(self, matches: Sequence[Match]) -> Loss:
         """The weighted mean; with several matches, the terms are the mean of each."""
         if not matches:
             raise RecipeError("there is nothing to contrast: an objective needs at least one match")
         temperature = settled(self.temperature)
+        if self.times_temperature < 0:
+            raise RecipeError(f"Contrast(times_temperature={self.times_temperature}): give 0 or more")
+        factor = self.times_temperature * temperature or 1.0
         costs: list[Tensor] = []
         counts: list[Tensor] = []
         for match in matches:
@@ -136,8 +143,8 @@ class Contrast:
         cost, count = torch.stack(costs), torch.stack(counts)
         weight = cost.new_tensor([match.weight for match in matches])
         share = weight * count
-        total = (weight * cost).sum() / torch.where(share.sum() > 0, share.sum(), 1.0)
-        means = (cost / count.clamp_min(1)).detach()
+        total = factor * (weight * cost).sum() / torch.where(share.sum() > 0, share.sum(), 1.0)
+        means = factor * (cost / count.clamp_min(1)).detach()
         terms = {f"match {i}": mean for i, mean in enumerate(means)} if len(matches) > 1 else {}
         return Loss(total, terms, anchors=float(share.sum()))
 

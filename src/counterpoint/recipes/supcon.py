@@ -3,12 +3,14 @@
 Source: Khosla et al. 2020, arXiv:2004.11362, equation 2 (L_out).
 """
 
+from dataclasses import replace
+
 from counterpoint.heads import Heads, MLPHead
 from counterpoint.negatives import InBatch
 from counterpoint.objectives import Contrast
-from counterpoint.optim import AdamW
+from counterpoint.optim import SGD, AdamW
 from counterpoint.pairing import SameClass
-from counterpoint.recipe import Recipe, recipe
+from counterpoint.recipe import Recipe, preset, recipe
 from counterpoint.schedules import Cosine as Decay
 from counterpoint.scores import Cosine
 from counterpoint.types import Encoder, Facts
@@ -46,4 +48,21 @@ def supcon(
         optim=AdamW(lr=Decay(lr * (batch_size / 256) ** 0.5, warmup_epochs=min(10, epochs / 10)), weight_decay=1e-4),
         batch_size=batch_size,
         epochs=epochs,
+    )
+
+
+@preset(supcon, encoder="resnet50", policy="supcon", temperature=0.1, batch_size=1024, epochs=1000, lr=0.125)
+def cifar(made: Recipe) -> Recipe:
+    """The released code on CIFAR, for which it gives 96.0 % (CIFAR-10) and 76.5 % (CIFAR-100) linear accuracy.
+
+    The learning rate is that of a batch of 256, and grows with the batch: 0.5 at 1,024. Deviation: the released cosine
+    runs under its warm-up too and moves once an epoch; the rates differ by 1 % of the highest at most.
+
+    Source: github.com/HobbitLong/SupContrast, README.md and main_supcon.py, whose loss has a factor temperature / 0.07.
+    """
+    lr = made.dials["lr"] * made.batch_size / 256
+    return replace(
+        made,
+        objective=Contrast(made.dials["temperature"], times_temperature=1 / 0.07),
+        optim=SGD(Decay(lr, end=lr * 1e-3, warmup_epochs=10, warmup_start=0.01), weight_decay=1e-4),
     )

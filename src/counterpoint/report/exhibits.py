@@ -65,12 +65,14 @@ class Series:
         label: in the legend.
         x, y: one value for each point.
         names: what each point is; empty where they have no names.
+        values: by which each point is shaded, where the figure says what they are (`Points.shade`); else empty.
     """
 
     label: str
     x: tuple[float, ...]
     y: tuple[float, ...]
     names: tuple[str, ...] = ()
+    values: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,7 @@ class Points:
         note: how to read it, one sentence.
         series: groups of points, each in a colour of its own.
         x, y: axes; None: a map, whose directions mean nothing.
+        shade: what the values of the points are: the larger, the deeper the colour; None: all are alike. Not on a map.
     """
 
     title: str
@@ -89,6 +92,7 @@ class Points:
     series: tuple[Series, ...]
     x: Axis | None = None
     y: Axis | None = None
+    shade: Axis | None = None
 
 
 @dataclass(frozen=True)

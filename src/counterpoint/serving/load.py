@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from counterpoint.encoders import untrained
+from counterpoint.encoders import bare, untrained
 from counterpoint.errors import CheckpointError, ShapeError, SourceError
 from counterpoint.files import whole
 from counterpoint.model import Model, Normalise
@@ -31,7 +31,7 @@ def save_encoder(path: Path, model: Model, recipe: Recipe, classes: Sequence[str
     tensors = {f"encoder.{k}": v.contiguous().cpu() for k, v in model.towers.encoder.state_dict().items()}
     tensors |= {f"normalise.{k}": v.contiguous().cpu() for k, v in model.normalise.state_dict().items()}
     about = {
-        "encoder": part_to_json(recipe.encoder),
+        "encoder": part_to_json(bare(recipe.encoder)),
         "facts": asdict(model.facts),
         "recipe": recipe.name,
         "classes": list(classes),

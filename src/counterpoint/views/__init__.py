@@ -14,6 +14,7 @@ from counterpoint.views.merged import Merged
 from counterpoint.views.op import as_float
 from counterpoint.views.policies import default, named, names
 from counterpoint.views.sheet import contact_sheet
+from counterpoint.views.tiles import EachTile, Tiles, cut
 from counterpoint.views.warps import Elastic, Rotate, Scale, Translate, Warp
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "Chain",
     "ColourJitter",
     "Cutout",
+    "EachTile",
     "Elastic",
     "Erase",
     "Greyscale",
@@ -40,12 +42,14 @@ __all__ = [
     "Scale",
     "Sobel",
     "Solarize",
+    "Tiles",
     "Translate",
     "VFlip",
     "Views",
     "Warp",
     "as_float",
     "contact_sheet",
+    "cut",
     "default",
     "named",
     "names",

@@ -18,6 +18,7 @@ from counterpoint.views.colour import ColourJitter, Greyscale
 from counterpoint.views.crops import ResizedCrop, crop
 from counterpoint.views.flips import HFlip, VFlip
 from counterpoint.views.op import Images, as_float, chosen, rows, shaped
+from counterpoint.views.tiles import EachTile, Tiles, cut
 from counterpoint.views.warps import Warp, warp
 
 __all__ = ["Chain", "OneOf", "OneOfDraw", "Views", "cropped"]
@@ -201,6 +202,7 @@ class Views:
 
     Args:
         policies: at least one. Views may differ in size (multi-crop).
+        grids: into how many tiles a side each policy's image is cut, every tile a view (patches); empty: none is cut.
 
     Example:
         >>> views = Views.twice(Chain((HFlip(),)))
@@ -209,10 +211,16 @@ class Views:
     """
 
     policies: tuple[Policy, ...]
+    grids: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.policies:
             raise RecipeError("Views() has no policy: give one for each view")
+        if self.grids and (len(self.grids) != len(self.policies) or min(self.grids) < 1):
+            raise RecipeError(
+                f"Views(grids={self.grids}) has {len(self.policies)} policies: give each the tiles a side that its "
+                "image is cut into, 1 to leave it whole"
+            )
 
     @staticmethod
     def once(policy: Policy) -> "Views":
@@ -224,12 +232,36 @@ class Views:
         """Two views, drawn separately from one policy."""
         return Views((policy, policy))
 
+    @staticmethod
+    def tiled(policy: Policy, patch: int, stride: int, size: int, each: tuple[Policy, ...] = ()) -> "Views":
+        """Each image once, seen as its overlapping patches: a view for each place, row by row.
+
+        Args:
+            policy: of the whole image; it leaves a square.
+            patch: its side, in pixels.
+            stride: between neighbours, in pixels.
+            size: side of what the policy leaves.
+            each: done to each patch by itself.
+        """
+        grid = (size - patch) // stride + 1
+        ops = (*(policy.ops if isinstance(policy, Chain) else (policy,)), Tiles(patch, stride))
+        own = (EachTile(grid, each[0] if len(each) == 1 else Chain(each)),) if each else ()
+        return Views((Chain((*ops, *own)),), (grid,))
+
     def __len__(self) -> int:
-        return len(self.policies)
+        return sum(grid**2 for grid in self._grids)
+
+    @property
+    def _grids(self) -> tuple[int, ...]:
+        return self.grids or (1,) * len(self.policies)
 
     def size(self, height: int, width: int) -> tuple[tuple[int, int], ...]:
         """Height and width of each view of an image of this height and width."""
-        return tuple(policy.after(height, width) for policy in self.policies)
+        sizes: list[tuple[int, int]] = []
+        for policy, grid in zip(self.policies, self._grids, strict=True):
+            tall, wide = policy.after(height, width)
+            sizes += [(tall // grid, wide // grid)] * grid**2
+        return tuple(sizes)
 
     def draw(self, images: Tensor, stream: Stream) -> tuple[Any, ...]:
         """Parameters of every view, in order; `apply` with them gives the same views again."""
@@ -239,7 +271,8 @@ class Views:
     def apply(self, images: Images, drawn: tuple[Any, ...]) -> list[Tensor]:
         """One float32 tensor in [0, 1] for each view, from parameters drawn before; autocast has no say."""
         with torch.autocast(images.device.type, enabled=False):
-            return [as_float(policy.apply(images, own)) for policy, own in zip(self.policies, drawn, strict=True)]
+            seen = [as_float(policy.apply(images, own)) for policy, own in zip(self.policies, drawn, strict=True)]
+            return [view for sheet, grid in zip(seen, self._grids, strict=True) for view in cut(sheet, grid)]
 
     def __call__(self, images: Tensor, stream: Stream) -> list[Tensor]:
         """Draw and apply: one float tensor [batch, channel, height, width] in [0, 1] for each view, not normalised."""

@@ -101,6 +101,11 @@ def _moco_v2(make: _Make) -> Views:
     return Views.twice(Chain((crop, *make.jitter(0.4, 0.4, 0.4, 0.1), *make.grey(), *make.blur(0.5), HFlip())))
 
 
+def _supcon(make: _Make) -> Views:
+    crop = ResizedCrop(make.size, scale=(0.2, 1.0))
+    return Views.twice(Chain((crop, HFlip(), *make.jitter(0.4, 0.4, 0.4, 0.1), *make.grey())))
+
+
 def _byol_asym(make: _Make) -> Views:
     head = (ResizedCrop(make.size, interpolation="bicubic"), HFlip(), *make.jitter(0.4, 0.4, 0.2, 0.1), *make.grey())
     return Views((Chain((*head, *make.blur(1.0))), Chain((*head, *make.blur(0.1), Solarize(p=0.2)))))
@@ -289,6 +294,10 @@ _POLICIES: dict[str, tuple[Callable[[_Make], Views], str]] = {
     "simclr-cifar-merged": (
         _simclr_cifar_merged,
         "simclr-cifar as one resampling and one colour matrix: faster, hue approximate. Counterpoint's own",
+    ),
+    "supcon": (
+        _supcon,
+        "crop 0.2-1, flip, jitter (0.4, 0.4, 0.4, 0.1), grey; no blur. Khosla et al. 2020, the released code for CIFAR",
     ),
     "swav-multicrop": (
         _swav,

@@ -10,8 +10,8 @@ Settings = dict[str, Any]
 
 RATES = {"SGD": 0.05, "LARS": 1.0}  # a learning rate that suits, for others 1e-3
 NARROW = 16  # a layer that is no wider can't carry more directions than this
-REPELLING = ("Contrast", "CosineEmbedding", "Debiased", "Margin", "Triplet")
-COMPARED = ("InBatch", "Queue", "Centres", "Drawn", "ByView")
+REPELLING = ("Contrast", "CosineEmbedding", "Debiased", "Margin", "Triplet", "NoiseContrastive")
+COMPARED = ("InBatch", "Queue", "Centres", "Drawn", "ByView", "AcrossViews", "Bank", "Exemplars", "Mixed")
 CONTRAST = "counterpoint.objectives:Contrast(temperature=0.2)"
 IN_BATCH = "counterpoint.negatives:InBatch"
 

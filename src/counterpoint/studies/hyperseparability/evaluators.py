@@ -177,15 +177,30 @@ class SuperClasses:
 
     def __call__(self, trained: Trained) -> Mapping[str, Any]:
         """Raises SourceError where there are no labels."""
-        dataset: Dataset = trained.dataset
+        return self.read(trained.train.h, trained.test.h, trained.dataset, seed=trained.cell.seed)
+
+    def read(
+        self, train: Float[Tensor, "row width"], test: Float[Tensor, "other width"], dataset: Dataset, *, seed: int
+    ) -> dict[str, Any]:
+        """The same of any features of the training and of the test images.
+
+        Args:
+            train: features of the training images.
+            test: of the test images, as wide.
+            dataset: of the images, with labels.
+            seed: of the classifiers.
+
+        Raises:
+            SourceError: there are no labels.
+        """
         labels = _labels(dataset)
-        rows = trained.train.h, trained.test.h
+        rows = train, test
         if self.balanced:
             kept = [balanced_rows(own, seed=self.seed) for own in labels]
             labels = labels[0][kept[0]], labels[1][kept[1]]
             rows = rows[0][kept[0]], rows[1][kept[1]]
         members = sets_of(len(dataset.classes), self.count, self.seed)
-        found, threshold = _asked(*rows, labels, members, self.training, trained.cell.seed)
+        found, threshold = _asked(*rows, labels, members, self.training, seed)
         return {
             **summary(found, threshold),
             "steps": found.steps,

@@ -1,0 +1,66 @@
+"""DINO: from one view, predict the centred and sharpened answer that a moving average gives for another view.
+
+Source: Caron et al. 2021, arXiv:2104.14294, equations 1 to 4, algorithm 1 and its released code.
+"""
+
+from counterpoint.heads import Heads, PrototypeHead
+from counterpoint.negatives import Centred
+from counterpoint.objectives import Contrast
+from counterpoint.optim import AdamW
+from counterpoint.pairing import SameSample
+from counterpoint.recipe import Recipe, recipe
+from counterpoint.schedules import Cosine as Decay
+from counterpoint.schedules import Linear, MomentumToOne
+from counterpoint.scores import Dot
+from counterpoint.targets import MovingAverage
+from counterpoint.types import Encoder, Facts
+from counterpoint.views import default, named
+
+__all__ = ["dino"]
+
+
+@recipe
+def dino(
+    facts: Facts,
+    encoder: Encoder,
+    *,
+    prototypes: int = 1024,  # outputs of the head
+    hidden: int = 512,  # of the head's two hidden layers
+    bottleneck: int = 256,  # width before the last layer
+    batch_norm: bool = True,  # in the head; the paper has none for transformers
+    temperature: float = 0.1,  # of the views, dimensionless, divides a cosine
+    target_temperature: float = 0.04,  # of the moving average, at the start
+    target_temperature_end: float = 0.07,  # of the moving average, after its warm-up
+    target_warmup: float = 30.0,  # epochs of that warm-up
+    momentum: float = 0.99,  # of the moving average at the start; ends at 1
+    policy: str | None = None,  # of the views; none: two crops that suit the source, above 40 px dino-multicrop
+    batch_size: int = 256,  # images over all ranks
+    epochs: int = 100,  # passes over the training images
+    lr: float = 1e-3,  # peak, for a batch of 256; grows in proportion to the batch
+) -> Recipe:
+    """The cross-entropy between a view's softmax and that of the moving average for the first two views.
+
+    Deviations, for small encoders on small batches: the paper has 65536 outputs, 2048 hidden units, a momentum of 0.996
+    and a rate of 5e-4. It clips the gradient of each tensor to 3; here all together, and with the last layer left out
+    while that is frozen. Weight decay rises from 0.04 to 0.4 as there. `--set negatives.momentum=1` leaves centring
+    out, `--target-temperature 0.1 --target-temperature-end 0.1` sharpening; in the paper either collapses.
+    """
+    two = default(facts.kind, size=facts.size, channels=facts.channels)
+    policy = policy or ("dino-multicrop" if two == "simclr" else two)
+    return Recipe(
+        pairing=SameSample(),
+        views=named(policy, size=facts.size, channels=facts.channels),
+        encoder=encoder,
+        heads=Heads(projector=PrototypeHead((hidden, hidden), bottleneck, prototypes, batch_norm=batch_norm)),
+        target=MovingAverage(MomentumToOne(momentum), when="after", views=2),
+        negatives=Centred(Linear(target_temperature, target_temperature_end, epochs=target_warmup)),
+        score=Dot(),
+        objective=Contrast(temperature),
+        optim=AdamW(
+            lr=Decay(lr * batch_size / 256, end=1e-6, warmup_epochs=min(10, epochs / 10)),
+            weight_decay=Decay(0.04, 0.4),
+            clip_norm=3.0,
+        ),
+        batch_size=batch_size,
+        epochs=epochs,
+    )

@@ -1,0 +1,54 @@
+"""InstDisc: a view of an image finds what the image was encoded to an epoch ago, in a memory bank of all images.
+
+Source: Wu et al. 2018, arXiv:1805.01978, equations 2 to 6.
+"""
+
+from counterpoint.heads import Heads, MLPHead
+from counterpoint.negatives import Bank
+from counterpoint.objectives import Contrast, NoiseContrastive
+from counterpoint.optim import AdamW
+from counterpoint.pairing import SameSample
+from counterpoint.recipe import Recipe, recipe
+from counterpoint.schedules import Cosine as Decay
+from counterpoint.scores import Cosine
+from counterpoint.types import Encoder, Facts
+from counterpoint.views import Views, default, named
+
+__all__ = ["instdisc"]
+
+
+@recipe
+def instdisc(
+    facts: Facts,
+    encoder: Encoder,
+    *,
+    temperature: float = 0.1,  # dimensionless, divides a cosine; the paper's 0.07 on ImageNet
+    negatives: int = 0,  # rows of the bank drawn in a step, told from the own by NCE; 0: softmax over all rows
+    momentum: float = 0.5,  # share of the old feature that a row of the bank keeps
+    proximal: float = 0.0,  # weight of the squared distance to the own row, beside NCE
+    width: int = 128,  # of the projection z
+    policy: str | None = None,  # of the view; none: what suits the source; the paper's: instdisc
+    batch_size: int = 256,  # images over all ranks
+    epochs: int = 100,  # passes over the training images; the paper's 200
+    lr: float = 1e-3,  # peak, for a batch of 256; grows with the square root of the batch
+) -> Recipe:
+    """The full softmax, as the authors' code has it for CIFAR; `negatives=4096 temperature=0.07` is NCE as on ImageNet.
+
+    NCE is for many images: its Z is fixed by the first batch, and where an epoch is a few steps the bank follows the
+    network so closely that all rows may come to point one way (it happens on the digits). Deviation: the drawn rows are
+    shared by a batch, where the authors draw them for each image (see `Bank`). AdamW with the square-root rule in place
+    of SGD, as in simclr.
+    """
+    policy = policy or default(facts.kind, size=facts.size, channels=facts.channels)
+    return Recipe(
+        pairing=SameSample(),
+        views=Views(named(policy, size=facts.size, channels=facts.channels).policies[:1]),
+        encoder=encoder,
+        heads=Heads(projector=MLPHead(hidden=(), out=width)),
+        negatives=Bank(negatives, momentum, temperature if negatives else None),
+        score=Cosine(),
+        objective=NoiseContrastive(temperature, proximal) if negatives else Contrast(temperature),
+        optim=AdamW(lr=Decay(lr * (batch_size / 256) ** 0.5, warmup_epochs=min(10, epochs / 10)), weight_decay=1e-4),
+        batch_size=batch_size,
+        epochs=epochs,
+    )

@@ -1,0 +1,53 @@
+"""SimSiam: one view predicts the other, which takes no gradient; nothing repels, and nothing is copied.
+
+Source: Chen and He 2021, arXiv:2011.10566, algorithm 1 and section 3.
+"""
+
+from counterpoint.heads import Heads, MLPHead
+from counterpoint.negatives import OtherViews
+from counterpoint.objectives import CosineRegression
+from counterpoint.optim import SGD, Group
+from counterpoint.pairing import SameSample
+from counterpoint.recipe import Recipe, recipe
+from counterpoint.schedules import Cosine as Decay
+from counterpoint.targets import StopGradient
+from counterpoint.types import Encoder, Facts
+from counterpoint.views import default, named
+
+__all__ = ["simsiam"]
+
+
+@recipe
+def simsiam(
+    facts: Facts,
+    encoder: Encoder,
+    *,
+    width: int = 512,  # of the projector's three layers and of the prediction; the paper has 2048
+    bottleneck: int = 128,  # width inside the predictor; the paper has 512, also a quarter
+    policy: str | None = None,  # of the views; none: what suits the source
+    batch_size: int = 512,  # images over all ranks
+    epochs: int = 100,  # passes over the training images
+    lr: float = 0.05,  # at the start, for a batch of 256; grows with the batch
+    weight_decay: float = 1e-4,  # of all parameters; the paper has 5e-4 on CIFAR-10
+) -> Recipe:
+    """Minus the mean cosine of both directions; the predictor's learning rate stays, the others' falls by a cosine.
+
+    Without the stop-gradient (`--set target=counterpoint.targets:Same`) or without the predictor (`--set
+    heads.predictor=none --set "optim.groups=()"`) all rows fall to one. The paper's views are moco-v2. Deviations:
+    narrower heads, for small encoders; the views of an image go through BatchNorm together.
+    """
+    policy = policy or default(facts.kind, size=facts.size, channels=facts.channels)
+    rate = lr * batch_size / 256
+    projector = MLPHead((width, width), width, hidden_bias=False, final_bias=False, final_norm="batch_no_affine")
+    return Recipe(
+        pairing=SameSample(),
+        views=named(policy, size=facts.size, channels=facts.channels),
+        encoder=encoder,
+        heads=Heads(projector=projector, predictor=MLPHead((bottleneck,), width, hidden_bias=False)),
+        target=StopGradient(),
+        negatives=OtherViews(),
+        objective=CosineRegression(),
+        optim=SGD(lr=Decay(rate), weight_decay=weight_decay, groups=(Group("predictor", lr=rate),)),
+        batch_size=batch_size,
+        epochs=epochs,
+    )

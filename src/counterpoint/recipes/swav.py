@@ -1,0 +1,59 @@
+"""SwAV: from one view, predict how another view of the image is shared out among learned prototypes.
+
+Source: Caron et al. 2020, arXiv:2006.09882, equations 1 to 6 and its released code.
+"""
+
+from counterpoint.heads import Heads, MLPHead
+from counterpoint.negatives import Prototypes
+from counterpoint.objectives import Contrast
+from counterpoint.optim import AdamW
+from counterpoint.pairing import SameSample
+from counterpoint.recipe import Recipe, recipe
+from counterpoint.schedules import Cosine as Decay
+from counterpoint.scores import Dot
+from counterpoint.targets import StopGradient
+from counterpoint.types import Encoder, Facts
+from counterpoint.views import default, named
+
+__all__ = ["swav"]
+
+
+@recipe
+def swav(
+    facts: Facts,
+    encoder: Encoder,
+    *,
+    prototypes: int = 512,  # learned directions that images are shared out among
+    temperature: float = 0.1,  # dimensionless, divides a cosine
+    epsilon: float = 0.05,  # smoothness of the codes, in units of a cosine
+    hidden: int = 512,  # of the projector
+    width: int = 128,  # of the projection z
+    queue: int = 2048,  # earlier projections that codes are balanced with; 0: none
+    queue_from: float = 15.0,  # epochs before the queue is filled
+    policy: str | None = None,  # of the views; none: two crops that suit the source, above 40 px swav-multicrop
+    batch_size: int = 512,  # images over all ranks
+    epochs: int = 100,  # passes over the training images
+    lr: float = 1e-3,  # peak, for a batch of 256; grows with the square root of the batch
+) -> Recipe:
+    """The cross-entropy between a view's softmax over prototypes and the balanced codes of the first two views.
+
+    Deviations: the paper has 3000 prototypes and 2048 hidden units for ImageNet, a queue of 3840 at batch 256 and none
+    at 4096, and SGD with LARC in place of AdamW. `--policy multicrop-cifar` brings small crops to small images; they
+    need an encoder that ends in an average, as conv and resnet18 do. `--set negatives.iterations=0` leaves the
+    balancing out, and collapses.
+    """
+    two = default(facts.kind, size=facts.size, channels=facts.channels)
+    policy = policy or ("swav-multicrop" if two == "simclr" else two)
+    return Recipe(
+        pairing=SameSample(),
+        views=named(policy, size=facts.size, channels=facts.channels),
+        encoder=encoder,
+        heads=Heads(projector=MLPHead(hidden=(hidden,), out=width)),
+        target=StopGradient(),
+        negatives=Prototypes(prototypes, epsilon, queue=queue, queue_from=queue_from),
+        score=Dot(),
+        objective=Contrast(temperature),
+        optim=AdamW(lr=Decay(lr * (batch_size / 256) ** 0.5, warmup_epochs=min(10, epochs / 10)), weight_decay=1e-4),
+        batch_size=batch_size,
+        epochs=epochs,
+    )

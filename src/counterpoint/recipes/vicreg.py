@@ -1,0 +1,49 @@
+"""VICReg: two views are near, every dimension varies over the batch, and no two vary together.
+
+Source: Bardes et al. 2022, arXiv:2105.04906, equation 6.
+"""
+
+from counterpoint.heads import Heads, MLPHead
+from counterpoint.negatives import OtherViews
+from counterpoint.objectives import VICReg
+from counterpoint.optim import AdamW
+from counterpoint.pairing import SameSample
+from counterpoint.recipe import Recipe, recipe
+from counterpoint.schedules import Cosine as Decay
+from counterpoint.types import Encoder, Facts
+from counterpoint.views import default, named
+
+__all__ = ["vicreg"]
+
+
+@recipe
+def vicreg(
+    facts: Facts,
+    encoder: Encoder,
+    *,
+    invariance: float = 25.0,  # weight of the mean square difference of two views
+    variance: float = 25.0,  # weight of what deviations lack of 1
+    covariance: float = 1.0,  # weight of the squared covariances
+    width: int = 512,  # of the expander's three layers; the paper has 8192
+    policy: str | None = None,  # of the views; none: what suits the source
+    batch_size: int = 512,  # images over all ranks
+    epochs: int = 100,  # passes over the training images
+    lr: float = 1e-3,  # peak, for a batch of 256; grows with the square root of the batch
+) -> Recipe:
+    """Three terms of two views' projections over the batch of all ranks, which are not brought to unit length.
+
+    The paper's views are byol-asym. Deviations: AdamW with the square-root rule in place of LARS, and a narrower
+    expander, for small encoders; the views of an image go through BatchNorm together.
+    """
+    policy = policy or default(facts.kind, size=facts.size, channels=facts.channels)
+    return Recipe(
+        pairing=SameSample(),
+        views=named(policy, size=facts.size, channels=facts.channels),
+        encoder=encoder,
+        heads=Heads(projector=MLPHead((width, width), width, final_bias=False)),
+        negatives=OtherViews(both_ways=False, gathered=True),
+        objective=VICReg(invariance, variance, covariance),
+        optim=AdamW(lr=Decay(lr * (batch_size / 256) ** 0.5, warmup_epochs=min(10, epochs / 10)), weight_decay=1e-4),
+        batch_size=batch_size,
+        epochs=epochs,
+    )
