@@ -8,14 +8,15 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
+from counterpoint.signature import recipes
+
 # One worker starts the ranks for all tests of the file.
 pytestmark = pytest.mark.xdist_group("ranks")
 
 STATEFUL = f"{Path(__file__).parent / 'stateful.py'}:stateful"
 # With what it is given beside the size of its batch.
 MINED = {f"triplet {how}": {"mining": how} for how in ("hard", "semi-hard", "distance-weighted")}
-PAIRS = ["pairwise", "triplet", "margin", "debiased", *MINED]
-RECIPES = ["simclr", "supcon", "supervised", STATEFUL, *PAIRS]
+RECIPES = [*sorted(recipes()), STATEFUL, *MINED]
 STEPS = 3
 
 
@@ -29,14 +30,14 @@ def work(name, comm, encoder="conv", micro_batch=None):
     from counterpoint.recipe import compose
     from counterpoint.types import Clock, Context, Facts, Split
 
-    facts = Facts("noise", "glyphs", 1, 8, 64, 10, total_steps=STEPS, steps_per_epoch=STEPS)
+    facts = Facts("noise", "glyphs", 1, 8, 96, 10, total_steps=STEPS, steps_per_epoch=STEPS)
     noise = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (96, 1, 8, 8), dtype=torch.uint8, generator=noise)
     split = Split(images, torch.arange(96) % 10)
     dials = {"batch_size": 32, "epochs": 1, **MINED.get(name, {})}
     recipe = compose(name.split(" ")[0], facts, lookup(encoder), dials)
     # Dropout differs by rank; Adam would divide gradients that are zero but for rounding by their size.
-    recipe = replace(recipe, encoder=lookup(encoder), optim=SGD(lr=0.05, momentum=0.9))
+    recipe = replace(recipe, optim=SGD(lr=0.05, momentum=0.9))
     with forked(0):
         model = Model(recipe, facts)
     # In float64, so that nothing hides behind rounding.
