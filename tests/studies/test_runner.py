@@ -110,6 +110,14 @@ def test_cells_that_ask_for_the_same_are_one_run(tmp_path):
     assert len({r.folder for r in found}) == 1
 
 
+def test_what_only_the_second_of_two_equal_cells_wants_is_asked_too(store, no_training):
+    one = toy.cell()
+    twins = (one, replace(one, place={"recipe": "simclr", "part": "b"}))
+    found = run(toy.study(twins, (toy.Spread(), toy.OfPart())), store=store, quiet=True)
+    assert [set(result.found) for result in found] == [{"spread"}, {"spread", "of part b"}]
+    assert not found.missing
+
+
 def test_an_answer_belongs_to_the_numbers_of_its_evaluator(store, no_training):
     once, twice = (run(toy.study(evaluators=(toy.Spread(f),)), store=store, quiet=True) for f in (1.0, 2.0))
     for first, second in zip(once, twice, strict=True):

@@ -15,7 +15,7 @@ from counterpoint.errors import RecipeError, RunError, nearest
 from counterpoint.studies.cells import CELLS, Shelf, folder_of
 from counterpoint.studies.plan import Cost, check, cost, different, named, settled
 from counterpoint.studies.study import Cell, Evaluator, Results, Study
-from counterpoint.studies.work import Busy, Done, gather, note, perform
+from counterpoint.studies.work import Busy, Done, gather, lacking, note, perform
 from counterpoint.studies.worker import PATIENCE, done_of, task_of
 
 __all__ = ["chosen", "run"]
@@ -150,6 +150,7 @@ def run(
         say(f"  numbers  {numerics}")
     names = {*expected.training, *expected.evaluating}
     todo = [cell for cell in cells if folder_of(cell, store).name in names]
+    todo += _asked_more(asked, cells, study.evaluators, store)
 
     def hand() -> Results:
         results = gather(study, store)
@@ -171,6 +172,21 @@ def run(
     if progress.failed:
         say(f"  {progress.failed} of {len(todo)} failed; the reasons are in failure.txt of their folders in {store}")
     return results
+
+
+def _asked_more(
+    asked: Sequence[Cell], cells: Sequence[Cell], evaluators: Sequence[Evaluator], store: Path
+) -> list[Cell]:
+    """Cells that ask for a run that another one has asked for before, and want evaluators that it does not."""
+    first = {folder_of(cell, store): cell for cell in cells}
+    more: list[Cell] = []
+    for cell in asked:
+        folder = folder_of(cell, store)
+        if first[folder] is not cell and not {e.name for e in lacking(folder, cell, evaluators)} <= {
+            e.name for e in evaluators if e.wanted(first[folder])
+        }:
+            more.append(cell)
+    return more
 
 
 def _cores() -> int:
