@@ -107,6 +107,13 @@ def test_a_mistake_is_one_sentence(shell, words, said):
     assert "Traceback" not in done.err
 
 
+@pytest.mark.parametrize(("text", "seeds"), [("3", 3), ("0,4", (0, 4)), ("2,", (2,)), ("0,", (0,))])
+def test_seeds_are_a_number_or_a_list(text, seeds):
+    from counterpoint.cli.study import _Seeds
+
+    assert _Seeds().convert(text, None, None) == seeds
+
+
 def test_flags_arrive(shell, monkeypatch):
     seen = {}
 

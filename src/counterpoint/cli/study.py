@@ -28,7 +28,7 @@ class _Study(click.Command):
 
 
 class _Seeds(click.ParamType):  # pyright: ignore[reportMissingTypeArgument]
-    """`3` for three seeds, `0,4,7` for these."""
+    """`3` for three seeds, `0,4,7` for these, `4,` for this one."""
 
     name = "seeds"
 
@@ -36,10 +36,10 @@ class _Seeds(click.ParamType):  # pyright: ignore[reportMissingTypeArgument]
         """Raises a usage error on anything else."""
         if isinstance(value, int | tuple):
             return value  # pyright: ignore[reportUnknownVariableType]
-        parts = str(value).split(",")
-        if not all(part.strip().isdigit() for part in parts) or len(set(parts)) < len(parts) or parts == ["0"]:
-            self.fail(f"{value!r} is no number of seeds; expected 3, or a list of different ones: 0,1,2", param, ctx)
-        return int(parts[0]) if len(parts) == 1 else tuple(map(int, parts))
+        listed, parts = "," in str(value), str(value).removesuffix(",").split(",")
+        if not all(part.strip().isdigit() for part in parts) or len(set(parts)) < len(parts) or str(value) == "0":
+            self.fail(f"{value!r} is no number of seeds; expected 3, or different ones: 0,1,2, or 2, alone", param, ctx)
+        return tuple(map(int, parts)) if listed else int(parts[0])
 
 
 def _value(text: str) -> Any:
