@@ -96,6 +96,8 @@ def test_what_a_study_does_not_take_is_said(own):
         (("x", "--scale", "tiny"), "'tiny' is not one of"),
         (("x", "--seeds", "0"), "'0' is no number of seeds"),
         (("x", "--seeds", "1,1"), "'1,1' is no number of seeds"),
+        (("x", "--seeds", "1,01"), "'1,01' is no number of seeds"),
+        (("x", "--seeds", "²"), "is no number of seeds"),
         (("x", "--option", "a"), "'a' is no KEY=VALUE"),
         (("x", "--adopt", "nowhere"), "does not exist"),
     ],

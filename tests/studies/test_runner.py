@@ -95,9 +95,12 @@ def test_cells_without_a_precision_have_one_for_all(tmp_path, monkeypatch, capfd
     monkeypatch.setattr(plan, "decide_numerics", decided)
     open_ones = tuple(replace(toy.cell(seed=seed), precision="auto") for seed in range(2))
     first = run(toy.study(open_ones[:1]), store=tmp_path)
-    assert f"numbers  {fastest}, the fastest here; the same for all cells" in capfd.readouterr().err
+    assert f"numbers  {fastest} for all cells still to be begun, the fastest here" in capfd.readouterr().err
     both = run(toy.study((*open_ones, toy.cell("supcon"))), store=tmp_path)
-    assert f"numbers  {fastest}, as 1 of the 1 runs that are there" in capfd.readouterr().err
+    assert (
+        f"{fastest} for all cells still to be begun, as 1 of the study's 1 runs that are there"
+        in capfd.readouterr().err
+    )
     assert [result.machine["precision"] for result in (*first, *both)] == [fastest, fastest, fastest, "32-true"]
     assert asked.count("auto") == 1, "once, for the first cell"
 

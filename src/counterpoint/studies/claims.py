@@ -117,9 +117,10 @@ def collect(studies: Path) -> list[dict[str, Any]]:
     for path in sorted(studies.glob("**/claims.json")):
         try:
             kept = json.loads(path.read_text(encoding="utf-8"))
-            found += (
-                [kept] if kept["claims"] and all(claim["decision"]["unit"] in UNITS for claim in kept["claims"]) else []
-            )
+            odd = {claim["decision"]["unit"] for claim in kept["claims"]} - UNITS.keys()
+            if odd:
+                raise ValueError(f"its values have the unit {min(odd)!r}, expected one of {', '.join(UNITS)}")
+            found += [kept] if kept["claims"] else []
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise RunError(f"{str(path)!r} cannot be read as claims ({error}); run its study again") from error
     if not found:
@@ -168,8 +169,9 @@ def markdown(kept: Sequence[Mapping[str, Any]]) -> str:
         "",
         "Checkable sentences of papers, and what became of them here. Made by `counterpoint claims` from the studies'",
         "`claims.json`; each rule stands in the study's code, whose history says when it was written. Measured values",
-        "are means over seeds ± standard deviation [Student's 95 % interval of the mean]. An interval says how far",
-        "runs with other seeds may lie, not how far other test images would move the value.",
+        "are means over seeds ± standard deviation [Student's 95 % interval of the mean]; of a rank correlation the",
+        "interval is a bootstrap over what is ranked (scenarios, attributes, policies). An interval over seeds says",
+        "where the mean over other seeds may lie, not how far other test images would move the value.",
         "",
         f"{len(every)} claims: {counts}.",
     ]

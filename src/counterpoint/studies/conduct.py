@@ -5,6 +5,7 @@ import inspect
 import json
 import os
 import shlex
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -245,13 +246,15 @@ def _check_out(folder: Path) -> None:
         raise RunError(f"{str(folder)!r} is a file, expected a folder for the study; give another with --out")
     if folder.is_dir() and any(folder.iterdir()) and not (folder / "study.json").is_file():
         raise RunError(f"{str(folder)!r} holds other files, expected a study's folder or a new one; give another --out")
-    if folder.is_dir():
-        return
-    try:  # whether it can be made, before hours are spent; it stays only with something in it
-        folder.mkdir(parents=True)
-        folder.rmdir()
+    missing = [one for one in (folder, *folder.parents) if not one.exists()]
+    try:  # whether it can be written to, before hours are spent; a new one stays only with something in it
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+        for one in missing:
+            one.rmdir()
     except OSError as error:
-        raise RunError(f"{str(folder)!r} cannot be made ({error.strerror}); give another with --out") from error
+        raise RunError(f"{str(folder)!r} cannot be written to ({error.strerror}); give another with --out") from error
 
 
 def _state(result: Result) -> str:

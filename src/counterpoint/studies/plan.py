@@ -266,31 +266,38 @@ def _numerics(cell: Cell, built: Built, learned: Split, machine: Machine) -> tup
 
 
 def settled(
-    cells: Sequence[Cell], made: Mapping[str, Built], shelf: Shelf, store: Path, *, threads: int
+    cells: Sequence[Cell],
+    every: Sequence[Cell],
+    made: Mapping[str, Built],
+    shelf: Shelf,
+    store: Path,
+    *,
+    threads: int,
 ) -> tuple[tuple[Cell, ...], str]:
     """The same cells, those without a precision of their own with one for all, so that they can be compared.
 
-    It is that of most runs that are there, else the fastest of the first cell that is to be trained.
+    It is that of most of the study's runs that are there, else the fastest of the first cell that is to be trained. A
+    run that was begun goes on as it was begun.
 
     Args:
         cells: that are to be run.
+        every: cells of the study, those too that are not to be run now.
         made: by `check`.
         shelf: of data sets.
         store: of cells.
         threads: of each cell.
 
     Returns:
-        The cells, and the precision with where it comes from, in words; empty where none was open.
+        The cells, and the precision with where it comes from, in words; empty where none is left to settle.
     """
-    open_ones = [cell for cell in cells if cell.precision == "auto"]
-    folders = [folder_of(cell, store) for cell in open_ones]
-    begun = Counter(Run(f).recipe()["engine"]["precision"] for f in folders if (f / "recipe.json").is_file())
-    todo = [cell for cell, folder in zip(open_ones, folders, strict=True) if not finished(folder)]
+    todo = [cell for cell in cells if cell.precision == "auto" and not finished(folder_of(cell, store))]
     if not todo:
         return tuple(cells), ""
+    folders = {folder_of(cell, store) for cell in every if cell.precision == "auto"}
+    begun = Counter(Run(f).recipe()["engine"]["precision"] for f in folders if (f / "recipe.json").is_file())
     if begun:
         (precision, count) = begun.most_common(1)[0]
-        why = f"as {count} of the {begun.total()} runs that are there"
+        why = f"as {count} of the study's {begun.total()} runs that are there"
     else:
         dataset = shelf.load(todo[0].source)
         with _threads(threads):
@@ -298,7 +305,7 @@ def settled(
             numerics, _ = _numerics(todo[0], made[kind_of(todo[0])], learned, launch())
         precision, why = numerics.precision, "the fastest here"
     chosen = tuple(replace(cell, precision=precision) if cell.precision == "auto" else cell for cell in cells)
-    return chosen, f"{precision}, {why}; the same for all cells"
+    return chosen, f"{precision} for all cells still to be begun, {why}"
 
 
 def _measured(cell: Cell, built: Built, shelf: Shelf) -> float:

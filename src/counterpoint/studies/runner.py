@@ -8,11 +8,12 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from counterpoint.engine import duration
 from counterpoint.errors import RecipeError, RunError, nearest
-from counterpoint.studies.cells import CELLS, Shelf, folder_of
+from counterpoint.studies.cells import CELLS, Shelf, finished, folder_of
 from counterpoint.studies.plan import Cost, check, cost, different, named, settled
 from counterpoint.studies.study import Cell, Evaluator, Results, Study
 from counterpoint.studies.work import Busy, Done, gather, lacking, note, perform
@@ -143,14 +144,13 @@ def run(
     cells = different(asked)
     jobs = max(1, min(jobs, len(cells)))
     threads = max(1, _cores() // jobs)
-    cells, numerics = settled(cells, made, shelf, store, threads=_own(threads, jobs))
+    cells, numerics = settled(cells, study.cells, made, shelf, store, threads=_own(threads, jobs))
     expected = cost(cells, study.evaluators, made, shelf, store, jobs=jobs, threads=_own(threads, jobs))
     say(expected.told())
     if numerics:
         say(f"  numbers  {numerics}")
     names = {*expected.training, *expected.evaluating}
     todo = [cell for cell in cells if folder_of(cell, store).name in names]
-    todo += _asked_more(asked, cells, study.evaluators, store)
 
     def hand() -> Results:
         results = gather(study, store)
@@ -165,6 +165,9 @@ def run(
         elif todo:
             del shelf
             _Crew(todo, study.evaluators, store, deadline, progress, jobs, threads).work()
+        for cell in _asked_more(asked, cells, study.evaluators, store):
+            if deadline is None or time.time() < deadline:
+                perform(cell, study.evaluators, store, deadline=deadline, say=partial(progress.begin, cell))
     finally:
         results = hand()
     if progress.done < len(todo):
@@ -177,15 +180,15 @@ def run(
 def _asked_more(
     asked: Sequence[Cell], cells: Sequence[Cell], evaluators: Sequence[Evaluator], store: Path
 ) -> list[Cell]:
-    """Cells that ask for a run that another one has asked for before, and want evaluators that it does not."""
-    first = {folder_of(cell, store): cell for cell in cells}
+    """Cells whose run is there because another one asked for it, and that want evaluators which that one does not."""
+    wanted = {folder_of(cell, store): {e.name for e in evaluators if e.wanted(cell)} for cell in cells}
     more: list[Cell] = []
     for cell in asked:
         folder = folder_of(cell, store)
-        if first[folder] is not cell and not {e.name for e in lacking(folder, cell, evaluators)} <= {
-            e.name for e in evaluators if e.wanted(first[folder])
-        }:
+        lacks = {e.name for e in lacking(folder, cell, evaluators)} - wanted[folder]
+        if lacks and finished(folder):
             more.append(cell)
+            wanted[folder] |= lacks
     return more
 
 
