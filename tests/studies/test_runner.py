@@ -73,7 +73,7 @@ def test_the_cost_of_what_is_known_is_read_from_the_store(store, monkeypatch):
     cells = different((*toy.study().cells, toy.cell(seed=7)))
     made = check(cells, (toy.Spread(),), runner.Shelf(), store)
     monkeypatch.setattr("counterpoint.studies.plan._measured", None)
-    found = cost(cells, (toy.Spread(),), made, runner.Shelf(), store, jobs=1, threads=1)
+    found = cost(dict.fromkeys(cells, (toy.Spread(),)), made, runner.Shelf(), store, jobs=1, threads=1)
     new = folder_of(toy.cell(seed=7), store).name
     assert (found.cells, found.finished, found.complete) == (5, 4, 4)
     assert list(found.training) == list(found.evaluating) == [new]

@@ -19,7 +19,7 @@ from counterpoint.recipe import load_object, part_to_json
 from counterpoint.report.study import write_study
 from counterpoint.report.tables import write_tables
 from counterpoint.studies.cells import CELLS, adopt, asked_for, difference, digest, folder_of
-from counterpoint.studies.claims import SCALES, decide, measured, record
+from counterpoint.studies.claims import SCALES, decide, measured, record, tally
 from counterpoint.studies.listing import named_studies
 from counterpoint.studies.own import read_own
 from counterpoint.studies.plan import different
@@ -337,9 +337,7 @@ def show_claims(studied: Studied) -> None:
             found = measured(asdict(decision))
             table.add_row(claim.statement, claim.published or "–", found, decision.verdict)
         console.print(table)
-        verdicts = [decision.verdict for decision in studied.decisions.values()]
-        counts = ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in ("held", "not held", "undecided"))
-        console.print(f"{len(verdicts)} claims: {counts}")
+        console.print(tally([decision.verdict for decision in studied.decisions.values()]))
     missing = studied.results.missing
     if missing:
         console.print(f"{len(missing)} of {len(studied.results.every)} cells lack something; the page names them")
