@@ -78,7 +78,7 @@ claims: $(VENV)/.dev
 	@for study in $$($(BIN)/counterpoint study --list | cut -d ' ' -f 1); do \
 		options=; if [ "$$study" = hyperseparability ]; then options="--option grids=true"; fi; \
 		$(BIN)/counterpoint study "$$study" --scale smoke --seeds 1 $$options \
-			--cells $(SMOKE)/cells --out "$(SMOKE)/studies/$$study"; \
+			--cells $(SMOKE)/cells --out "$(SMOKE)/studies/$$study" || exit $$?; \
 	done
 	@$(BIN)/counterpoint claims --studies $(SMOKE)/studies --out $(SMOKE)/claims.md
 

@@ -96,6 +96,8 @@ def test_what_a_study_does_not_take_is_said(own):
         (("x", "--scale", "tiny"), "'tiny' is not one of"),
         (("x", "--seeds", "0"), "'0' is no number of seeds"),
         (("x", "--seeds", "1,1"), "'1,1' is no number of seeds"),
+        (("x", "--seeds", "1,01"), "'1,01' is no number of seeds"),
+        (("x", "--seeds", "²"), "is no number of seeds"),
         (("x", "--option", "a"), "'a' is no KEY=VALUE"),
         (("x", "--adopt", "nowhere"), "does not exist"),
     ],
@@ -105,6 +107,13 @@ def test_a_mistake_is_one_sentence(shell, words, said):
     assert done.code == 2
     assert said in done.err
     assert "Traceback" not in done.err
+
+
+@pytest.mark.parametrize(("text", "seeds"), [("3", 3), ("0,4", (0, 4)), ("2,", (2,)), ("0,", (0,))])
+def test_seeds_are_a_number_or_a_list(text, seeds):
+    from counterpoint.cli.study import _Seeds
+
+    assert _Seeds().convert(text, None, None) == seeds
 
 
 def test_flags_arrive(shell, monkeypatch):

@@ -73,7 +73,7 @@ def test_the_cost_of_what_is_known_is_read_from_the_store(store, monkeypatch):
     cells = different((*toy.study().cells, toy.cell(seed=7)))
     made = check(cells, (toy.Spread(),), runner.Shelf(), store)
     monkeypatch.setattr("counterpoint.studies.plan._measured", None)
-    found = cost(cells, (toy.Spread(),), made, runner.Shelf(), store, jobs=1, threads=1)
+    found = cost(dict.fromkeys(cells, (toy.Spread(),)), made, runner.Shelf(), store, jobs=1, threads=1)
     new = folder_of(toy.cell(seed=7), store).name
     assert (found.cells, found.finished, found.complete) == (5, 4, 4)
     assert list(found.training) == list(found.evaluating) == [new]
@@ -95,9 +95,12 @@ def test_cells_without_a_precision_have_one_for_all(tmp_path, monkeypatch, capfd
     monkeypatch.setattr(plan, "decide_numerics", decided)
     open_ones = tuple(replace(toy.cell(seed=seed), precision="auto") for seed in range(2))
     first = run(toy.study(open_ones[:1]), store=tmp_path)
-    assert f"numbers  {fastest}, the fastest here; the same for all cells" in capfd.readouterr().err
+    assert f"numbers  {fastest} for all cells still to be begun, the fastest here" in capfd.readouterr().err
     both = run(toy.study((*open_ones, toy.cell("supcon"))), store=tmp_path)
-    assert f"numbers  {fastest}, as 1 of the 1 runs that are there" in capfd.readouterr().err
+    assert (
+        f"{fastest} for all cells still to be begun, as 1 of the study's 1 runs that are there"
+        in capfd.readouterr().err
+    )
     assert [result.machine["precision"] for result in (*first, *both)] == [fastest, fastest, fastest, "32-true"]
     assert asked.count("auto") == 1, "once, for the first cell"
 
@@ -108,6 +111,14 @@ def test_cells_that_ask_for_the_same_are_one_run(tmp_path):
     found = run(toy.study((one, other)), store=tmp_path, quiet=True)
     assert [r.cell.place["recipe"] for r in found] == ["simclr", "the same"]
     assert len({r.folder for r in found}) == 1
+
+
+def test_what_only_the_second_of_two_equal_cells_wants_is_asked_too(store, no_training):
+    one = toy.cell()
+    twins = (one, replace(one, place={"recipe": "simclr", "part": "b"}))
+    found = run(toy.study(twins, (toy.Spread(), toy.OfPart())), store=store, quiet=True)
+    assert [set(result.found) for result in found] == [{"spread"}, {"spread", "of part b"}]
+    assert not found.missing
 
 
 def test_an_answer_belongs_to_the_numbers_of_its_evaluator(store, no_training):

@@ -30,6 +30,16 @@ class Spread:
 
 
 @dataclass(frozen=True)
+class OfPart(Spread):
+    """The same, of cells in part b."""
+
+    name = "of part b"
+
+    def wanted(self, cell: Cell) -> bool:
+        return cell.place.get("part") == "b"
+
+
+@dataclass(frozen=True)
 class Moody:
     """Fails, or is interrupted, as long as a file is there; wants SimCLR only."""
 

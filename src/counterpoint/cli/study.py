@@ -28,7 +28,7 @@ class _Study(click.Command):
 
 
 class _Seeds(click.ParamType):  # pyright: ignore[reportMissingTypeArgument]
-    """`3` for three seeds, `0,4,7` for these."""
+    """`3` for three seeds, `0,4,7` for these, `4,` for this one."""
 
     name = "seeds"
 
@@ -36,10 +36,11 @@ class _Seeds(click.ParamType):  # pyright: ignore[reportMissingTypeArgument]
         """Raises a usage error on anything else."""
         if isinstance(value, int | tuple):
             return value  # pyright: ignore[reportUnknownVariableType]
-        parts = str(value).split(",")
-        if not all(part.strip().isdigit() for part in parts) or len(set(parts)) < len(parts) or parts == ["0"]:
-            self.fail(f"{value!r} is no number of seeds; expected 3, or a list of different ones: 0,1,2", param, ctx)
-        return int(parts[0]) if len(parts) == 1 else tuple(map(int, parts))
+        listed, parts = "," in str(value), str(value).removesuffix(",").split(",")
+        seeds = [int(part) for part in parts if part.strip().isdecimal()]
+        if len(seeds) < len(parts) or len(set(seeds)) < len(seeds) or (not listed and not seeds[0]):
+            self.fail(f"{value!r} is no number of seeds; expected 3, or different ones: 0,1,2 (one: 2,)", param, ctx)
+        return tuple(seeds) if listed else seeds[0]
 
 
 def _value(text: str) -> Any:
@@ -70,7 +71,9 @@ def _value(text: str) -> Any:
     default="full",
     help="smoke: under a minute; small: for a laptop; full: as published.  [default: full]",
 )
-@click.option("--seeds", cls=Option, section=WHAT, type=_Seeds(), metavar="N|S,S,...", help="How many, or which.")
+@click.option(
+    "--seeds", cls=Option, section=WHAT, type=_Seeds(), metavar="N|S,S,...", help="How many, or which; 2, is one alone."
+)
 @click.option(
     "--option",
     "options",
@@ -177,7 +180,7 @@ def study(
 
 def _typed(arguments: list[str]) -> list[str]:
     """The words of the command line from `study` on, without those that say how it was run this time."""
-    once = ("--adopt", "--max-time", "--jobs", "--precision")
+    once = ("--adopt", "--max-time", "--jobs")
     words = iter(arguments[arguments.index("study") :] if "study" in arguments else ["study"])
     kept: list[str] = []
     for word in words:

@@ -20,6 +20,7 @@ from counterpoint.types import Images
 __all__ = ["GAPS", "UNIONS", "attribute_sections", "interval_of", "write_attributes"]
 
 SHOWN = 6  # images of either end of a row
+FEW = 10  # images of a bin, below which a curve leaves it out
 GAPS = ("above raw pixels", "above chance (shuffled labels)", "against random unions of as many classes")
 UNIONS = (
     "Random unions of as many classes are shown and do not decide: where any union of classes is linearly separable, "
@@ -242,7 +243,7 @@ def _calibrated(readings: Sequence[Reading]) -> Section:
     for one in readings:
         if one.curve is None or one.error is None or one.chance_error is None:
             continue
-        full = one.curve.count > 0
+        full = one.curve.count >= min(FEW, int(one.curve.count.max()))
         said, true = one.curve.said[full].tolist(), one.curve.true[full].tolist()
         lines = (
             Line("as it should be", (0.0, 1.0), (0.0, 1.0), "chance"),
@@ -259,7 +260,7 @@ def _calibrated(readings: Sequence[Reading]) -> Section:
     words = [
         f"The expected calibration error is the mean over test images of |probability said − share that came true|, in "
         f"{BINS} bins of equal width. Probabilities that are all right still show some of it by chance: the 95 % point "
-        "of that is given beside each.",
+        f"of that is given beside each. Curves leave out bins of fewer than {FEW} images; the error counts them.",
     ]
     if few:
         words.append(

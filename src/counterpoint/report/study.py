@@ -191,11 +191,12 @@ def _measured(decision: "counterpoint.studies.study.Decision | None") -> dict[st
     digits = 2 if max(map(abs, told), default=1.0) < 0.1 else 1  # of small shares, errors and differences, more
     unit = decision.unit
     interval = [] if low is None or high is None else [_told(v, unit, digits) for v in (low, high)]
+    deviation = "" if spread is None else f"spread {_told(spread, unit, digits).removesuffix(UNITS[unit])}"
     seeds = f"{decision.seeds} seed{'' if decision.seeds == 1 else 's'}" if decision.seeds else ""
     return {
         "value": _told(decision.value, unit, digits),
         "interval": " to ".join([*(end.removesuffix(UNITS[unit]) for end in interval[:1]), *interval[1:]]),
-        "seeds": ", ".join(filter(None, [seeds, "" if spread is None else f"spread {_told(spread, unit, digits)}"])),
+        "seeds": ", ".join(filter(None, [seeds, deviation])),
     }
 
 

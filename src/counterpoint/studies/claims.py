@@ -12,7 +12,7 @@ from counterpoint.files import write_json, write_text
 from counterpoint.report.numbers import UNITS, Unit, in_unit
 from counterpoint.studies.study import Decision, Result, Results, Study
 
-__all__ = ["SCALES", "collect", "decide", "markdown", "measured", "record", "write_claims"]
+__all__ = ["SCALES", "collect", "decide", "markdown", "measured", "record", "tally", "write_claims"]
 
 _WEIGHT = {"full": 0, "small": 1, "smoke": 2}
 SCALES = {
@@ -62,16 +62,27 @@ def decide(study: Study, results: Results) -> dict[str, Decision]:
     for claim in study.claims:
         watched = _Watched(results.every)
         try:
-            decision = _so_far(claim.decide(watched), watched.looked or results.every)
-            found[claim.key] = replace(decision, said=_typeset(decision.said), effect=_typeset(decision.effect))
+            decision = claim.decide(watched)
         except Exception as error:  # hours of training must still have their page
-            why = f"{type(error).__name__}: {error}"
-            said = f"its rule could not be computed from the cells that are there: {why}"
-            looked = watched.looked or results.every
-            if looked and not any(result.error for result in looked):
-                said = f"its rule failed, though every run that it looks at is complete; that is a mistake in it: {why}"
-            found[claim.key] = Decision("undecided", said=said)
+            found[claim.key] = Decision("undecided", said=_failed(error, watched.looked or results.every))
+            continue
+        decision = _so_far(decision, watched.looked or results.every)
+        found[claim.key] = replace(decision, said=_typeset(decision.said), effect=_typeset(decision.effect))
     return found
+
+
+def _failed(error: Exception, looked: Sequence[Result]) -> str:
+    """Why a rule decides nothing that failed while it looked at some runs."""
+    why = f"{type(error).__name__}: {error}"
+    if looked and not any(result.error for result in looked):
+        return f"its rule failed, though every run that it looks at is complete; that is a mistake in it: {why}"
+    return f"its rule could not be computed from the cells that are there: {why}"
+
+
+def tally(verdicts: Sequence[str]) -> str:
+    """How many claims there are, and what became of them: `3 claims: 1 held, 0 not held, 2 undecided`."""
+    counts = ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in ("held", "not held", "undecided"))
+    return f"{len(verdicts)} claims: {counts}"
 
 
 def _typeset(text: str) -> str:
@@ -117,9 +128,10 @@ def collect(studies: Path) -> list[dict[str, Any]]:
     for path in sorted(studies.glob("**/claims.json")):
         try:
             kept = json.loads(path.read_text(encoding="utf-8"))
-            found += (
-                [kept] if kept["claims"] and all(claim["decision"]["unit"] in UNITS for claim in kept["claims"]) else []
-            )
+            odd = {claim["decision"]["unit"] for claim in kept["claims"]} - UNITS.keys()
+            if odd:
+                raise ValueError(f"its values have the unit {min(odd)!r}, expected one of {', '.join(UNITS)}")
+            found += [kept] if kept["claims"] else []
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise RunError(f"{str(path)!r} cannot be read as claims ({error}); run its study again") from error
     if not found:
@@ -162,16 +174,16 @@ def _cell(text: str) -> str:
 def markdown(kept: Sequence[Mapping[str, Any]]) -> str:
     """All claims as one Markdown page, a table for each run of a study."""
     every = [claim["decision"]["verdict"] for one in kept for claim in one["claims"]]
-    counts = ", ".join(f"{every.count(v)} {v}" for v in ("held", "not held", "undecided"))
     lines = [
         "# Claims",
         "",
         "Checkable sentences of papers, and what became of them here. Made by `counterpoint claims` from the studies'",
         "`claims.json`; each rule stands in the study's code, whose history says when it was written. Measured values",
-        "are means over seeds ± standard deviation [Student's 95 % interval of the mean]. An interval says how far",
-        "runs with other seeds may lie, not how far other test images would move the value.",
+        "are means over seeds ± standard deviation [Student's 95 % interval of the mean]; of a rank correlation the",
+        "interval is a bootstrap over what is ranked (scenarios, attributes, policies). An interval over seeds says",
+        "where the mean over other seeds may lie, not how far other test images would move the value.",
         "",
-        f"{len(every)} claims: {counts}.",
+        f"{tally(every)}.",
     ]
     scales = dict.fromkeys(one["scale"] for one in kept if one["scale"])
     if set(scales) - {"full"}:

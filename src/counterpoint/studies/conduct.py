@@ -5,6 +5,7 @@ import inspect
 import json
 import os
 import shlex
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from counterpoint.recipe import load_object, part_to_json
 from counterpoint.report.study import write_study
 from counterpoint.report.tables import write_tables
 from counterpoint.studies.cells import CELLS, adopt, asked_for, difference, digest, folder_of
-from counterpoint.studies.claims import SCALES, decide, measured, record
+from counterpoint.studies.claims import SCALES, decide, measured, record, tally
 from counterpoint.studies.listing import named_studies
 from counterpoint.studies.own import read_own
 from counterpoint.studies.plan import different
@@ -245,13 +246,15 @@ def _check_out(folder: Path) -> None:
         raise RunError(f"{str(folder)!r} is a file, expected a folder for the study; give another with --out")
     if folder.is_dir() and any(folder.iterdir()) and not (folder / "study.json").is_file():
         raise RunError(f"{str(folder)!r} holds other files, expected a study's folder or a new one; give another --out")
-    if folder.is_dir():
-        return
-    try:  # whether it can be made, before hours are spent; it stays only with something in it
-        folder.mkdir(parents=True)
-        folder.rmdir()
+    missing = [one for one in (folder, *folder.parents) if not one.exists()]
+    try:  # whether it can be written to, before hours are spent; a new one stays only with something in it
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+        for one in missing:
+            one.rmdir()
     except OSError as error:
-        raise RunError(f"{str(folder)!r} cannot be made ({error.strerror}); give another with --out") from error
+        raise RunError(f"{str(folder)!r} cannot be written to ({error.strerror}); give another with --out") from error
 
 
 def _state(result: Result) -> str:
@@ -334,9 +337,7 @@ def show_claims(studied: Studied) -> None:
             found = measured(asdict(decision))
             table.add_row(claim.statement, claim.published or "–", found, decision.verdict)
         console.print(table)
-        verdicts = [decision.verdict for decision in studied.decisions.values()]
-        counts = ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in ("held", "not held", "undecided"))
-        console.print(f"{len(verdicts)} claims: {counts}")
+        console.print(tally([decision.verdict for decision in studied.decisions.values()]))
     missing = studied.results.missing
     if missing:
         console.print(f"{len(missing)} of {len(studied.results.every)} cells lack something; the page names them")

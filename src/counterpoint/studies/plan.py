@@ -39,18 +39,23 @@ from counterpoint.studies.study import Cell, Evaluator
 from counterpoint.studies.work import answer_of, lacking, read_answer
 from counterpoint.types import Clock, Context, Facts, Split
 
-__all__ = ["Built", "Cost", "check", "cost", "different", "kind_of", "named", "settled"]
+__all__ = ["Built", "Cost", "check", "cost", "different", "kind_of", "named", "runs_of", "settled"]
 
 _MEASURING = 2.0  # seconds of steps for each kind of cell
 _ALL_MEASURING = 90.0  # seconds for all kinds; the rest is estimated by the mean of those measured
 
 
+def runs_of(cells: Iterable[Cell], evaluators: Sequence[Evaluator]) -> dict[Cell, tuple[Evaluator, ...]]:
+    """The first of all cells that ask for the same run, in order, with the evaluators that any of them wants."""
+    alike: dict[str, list[Cell]] = {}
+    for cell in cells:
+        alike.setdefault(digest(asked_for(cell)), []).append(cell)
+    return {own[0]: tuple(e for e in evaluators if any(map(e.wanted, own))) for own in alike.values()}
+
+
 def different(cells: Iterable[Cell]) -> tuple[Cell, ...]:
     """Cells that ask for different runs, in order; the first of those that ask for the same."""
-    kept: dict[str, Cell] = {}
-    for cell in cells:
-        kept.setdefault(digest(asked_for(cell)), cell)
-    return tuple(kept.values())
+    return tuple(runs_of(cells, ()))
 
 
 def named(cell: Cell) -> str:
@@ -159,7 +164,7 @@ def check(cells: Sequence[Cell], evaluators: Sequence[Evaluator], shelf: Shelf, 
                 raise failed[kind]
             try:
                 if trained:
-                    complete = not lacking(folder, cell, evaluators)
+                    complete = not lacking(folder, [e for e in evaluators if e.wanted(cell)])
                     if not (complete and named_data(cell.source)):
                         _check_data(cell, folder, shelf, complete=complete)
                 elif kind not in made:
@@ -266,31 +271,38 @@ def _numerics(cell: Cell, built: Built, learned: Split, machine: Machine) -> tup
 
 
 def settled(
-    cells: Sequence[Cell], made: Mapping[str, Built], shelf: Shelf, store: Path, *, threads: int
+    cells: Sequence[Cell],
+    every: Sequence[Cell],
+    made: Mapping[str, Built],
+    shelf: Shelf,
+    store: Path,
+    *,
+    threads: int,
 ) -> tuple[tuple[Cell, ...], str]:
     """The same cells, those without a precision of their own with one for all, so that they can be compared.
 
-    It is that of most runs that are there, else the fastest of the first cell that is to be trained.
+    It is that of most of the study's runs that are there, else the fastest of the first cell that is to be trained. A
+    run that was begun goes on as it was begun.
 
     Args:
         cells: that are to be run.
+        every: cells of the study, those too that are not to be run now.
         made: by `check`.
         shelf: of data sets.
         store: of cells.
         threads: of each cell.
 
     Returns:
-        The cells, and the precision with where it comes from, in words; empty where none was open.
+        The cells, and the precision with where it comes from, in words; empty where none is left to settle.
     """
-    open_ones = [cell for cell in cells if cell.precision == "auto"]
-    folders = [folder_of(cell, store) for cell in open_ones]
-    begun = Counter(Run(f).recipe()["engine"]["precision"] for f in folders if (f / "recipe.json").is_file())
-    todo = [cell for cell, folder in zip(open_ones, folders, strict=True) if not finished(folder)]
+    todo = [cell for cell in cells if cell.precision == "auto" and not finished(folder_of(cell, store))]
     if not todo:
         return tuple(cells), ""
+    folders = {folder_of(cell, store) for cell in every if cell.precision == "auto"}
+    begun = Counter(Run(f).recipe()["engine"]["precision"] for f in folders if (f / "recipe.json").is_file())
     if begun:
         (precision, count) = begun.most_common(1)[0]
-        why = f"as {count} of the {begun.total()} runs that are there"
+        why = f"as {count} of the study's {begun.total()} runs that are there"
     else:
         dataset = shelf.load(todo[0].source)
         with _threads(threads):
@@ -298,7 +310,7 @@ def settled(
             numerics, _ = _numerics(todo[0], made[kind_of(todo[0])], learned, launch())
         precision, why = numerics.precision, "the fastest here"
     chosen = tuple(replace(cell, precision=precision) if cell.precision == "auto" else cell for cell in cells)
-    return chosen, f"{precision}, {why}; the same for all cells"
+    return chosen, f"{precision} for all cells still to be begun, {why}"
 
 
 def _measured(cell: Cell, built: Built, shelf: Shelf) -> float:
@@ -325,20 +337,19 @@ def _measured(cell: Cell, built: Built, shelf: Shelf) -> float:
     return sum(later) / len(later)
 
 
-def _asking(cells: Sequence[Cell], evaluators: Sequence[Evaluator], store: Path) -> dict[str, float]:
+def _asking(runs: Mapping[Cell, Sequence[Evaluator]], store: Path) -> dict[str, float]:
     """Mean seconds of each evaluator, of the answers that are there."""
     spent: dict[str, list[float]] = {}
-    for cell in cells:
+    for cell, evaluators in runs.items():
         for evaluator in evaluators:
-            answer = read_answer(answer_of(folder_of(cell, store), evaluator)) if evaluator.wanted(cell) else None
+            answer = read_answer(answer_of(folder_of(cell, store), evaluator))
             if answer is not None:
                 spent.setdefault(evaluator.name, []).append(answer.seconds)
     return {name: sum(times) / len(times) for name, times in spent.items()}
 
 
 def cost(
-    cells: Sequence[Cell],
-    evaluators: Sequence[Evaluator],
+    runs: Mapping[Cell, Sequence[Evaluator]],
     made: Mapping[str, Built],
     shelf: Shelf,
     store: Path,
@@ -349,8 +360,7 @@ def cost(
     """What is to do: from the logs of cells of the same kind, or else by a few steps of one.
 
     Args:
-        cells: different runs.
-        evaluators: to ask of them.
+        runs: cells, each with what is asked of it, as `runs_of` has them.
         made: by `check`.
         shelf: of data sets.
         store: of cells.
@@ -358,7 +368,7 @@ def cost(
         threads: of each.
     """
     step: dict[str, float] = {}
-    for cell in cells:
+    for cell in runs:
         folder = folder_of(cell, store)
         if (folder / "recipe.json").is_file():
             seconds, steps = seconds_of(folder)
@@ -367,7 +377,7 @@ def cost(
     training: dict[str, float] = {}
     began = time.perf_counter()
     with _threads(threads):
-        for cell in cells:
+        for cell in runs:
             folder, kind = folder_of(cell, store), kind_of(cell)
             if finished(folder):
                 continue
@@ -376,15 +386,15 @@ def cost(
                 step[kind] = sum(step.values()) / len(step) if late and step else _measured(cell, made[kind], shelf)
             done = seconds_of(folder)[1] if (folder / "recipe.json").is_file() else 0
             training[folder.name] = step[kind] * max(0, made[kind].facts.total_steps - done)
-    known = _asking(cells, evaluators, store)
+    known = _asking(runs, store)
     evaluating: dict[str, float] = {}
     unknown: dict[str, None] = {}
-    for cell in cells:
+    for cell, evaluators in runs.items():
         folder = folder_of(cell, store)
-        asked = [e.name for e in lacking(folder, cell, evaluators)]
+        asked = [e.name for e in lacking(folder, evaluators)]
         if asked:
             evaluating[folder.name] = sum(known.get(name, 0.0) for name in asked)
             unknown |= dict.fromkeys(name for name in asked if name not in known)
-    trained = len(cells) - len(training)
-    complete = sum(folder_of(c, store).name not in training | evaluating for c in cells)
-    return Cost(len(cells), trained, complete, training, evaluating, tuple(unknown), jobs, threads, _peak())
+    trained = len(runs) - len(training)
+    complete = sum(folder_of(c, store).name not in training | evaluating for c in runs)
+    return Cost(len(runs), trained, complete, training, evaluating, tuple(unknown), jobs, threads, _peak())

@@ -13,7 +13,7 @@ from pathlib import Path
 from counterpoint.engine import duration
 from counterpoint.errors import RecipeError, RunError, nearest
 from counterpoint.studies.cells import CELLS, Shelf, folder_of
-from counterpoint.studies.plan import Cost, check, cost, different, named, settled
+from counterpoint.studies.plan import Cost, check, cost, different, named, runs_of, settled
 from counterpoint.studies.study import Cell, Evaluator, Results, Study
 from counterpoint.studies.work import Busy, Done, gather, note, perform
 from counterpoint.studies.worker import PATIENCE, done_of, task_of
@@ -140,16 +140,16 @@ def run(
     store = store.absolute()
     asked, shelf = chosen(study.cells, only or {}), Shelf()
     made = check(asked, study.evaluators, shelf, store)
-    cells = different(asked)
-    jobs = max(1, min(jobs, len(cells)))
+    jobs = max(1, min(jobs, len(different(asked))))
     threads = max(1, _cores() // jobs)
-    cells, numerics = settled(cells, made, shelf, store, threads=_own(threads, jobs))
-    expected = cost(cells, study.evaluators, made, shelf, store, jobs=jobs, threads=_own(threads, jobs))
+    asked, numerics = settled(asked, study.cells, made, shelf, store, threads=_own(threads, jobs))
+    runs = runs_of(asked, study.evaluators)
+    expected = cost(runs, made, shelf, store, jobs=jobs, threads=_own(threads, jobs))
     say(expected.told())
     if numerics:
         say(f"  numbers  {numerics}")
     names = {*expected.training, *expected.evaluating}
-    todo = [cell for cell in cells if folder_of(cell, store).name in names]
+    todo = {cell: evaluators for cell, evaluators in runs.items() if folder_of(cell, store).name in names}
 
     def hand() -> Results:
         results = gather(study, store)
@@ -160,10 +160,10 @@ def run(
     progress = _Progress(len(todo), expected, say, None if after is None else hand)
     try:
         if todo and jobs == 1:
-            _in_turn(todo, study.evaluators, store, shelf, deadline, progress, quiet)
+            _in_turn(todo, store, shelf, deadline, progress, quiet)
         elif todo:
             del shelf
-            _Crew(todo, study.evaluators, store, deadline, progress, jobs, threads).work()
+            _Crew(todo, store, deadline, progress, jobs, threads).work()
     finally:
         results = hand()
     if progress.done < len(todo):
@@ -185,8 +185,7 @@ def _own(threads: int, jobs: int) -> int:
 
 
 def _in_turn(
-    cells: Sequence[Cell],
-    evaluators: Sequence[Evaluator],
+    runs: Mapping[Cell, Sequence[Evaluator]],
     store: Path,
     shelf: Shelf,
     deadline: float | None,
@@ -194,7 +193,7 @@ def _in_turn(
     quiet: bool,
 ) -> None:
     """One after another, in this process; those that another process works on last."""
-    waiting, since = deque(cells), 0
+    waiting, since = deque(runs), 0
     while waiting and (deadline is None or time.time() < deadline):
         cell = waiting.popleft()
 
@@ -204,7 +203,7 @@ def _in_turn(
         try:
             done = perform(
                 cell,
-                evaluators,
+                runs[cell],
                 store,
                 shelf=shelf,
                 deadline=deadline,
@@ -228,16 +227,15 @@ class _Crew:
 
     def __init__(
         self,
-        cells: Sequence[Cell],
-        evaluators: Sequence[Evaluator],
+        runs: Mapping[Cell, Sequence[Evaluator]],
         store: Path,
         deadline: float | None,
         progress: _Progress,
         jobs: int,
         threads: int,
     ) -> None:
-        self.waiting = deque(cells)
-        self.evaluators, self.store, self.deadline = evaluators, store, deadline
+        self.runs, self.waiting = runs, deque(runs)
+        self.store, self.deadline = store, deadline
         self.progress, self.jobs, self.threads = progress, jobs, threads
         self.lock = threading.Lock()
         self.stop = threading.Event()
@@ -333,7 +331,7 @@ class _Crew:
         assert process.stdin is not None
         assert process.stdout is not None
         try:
-            process.stdin.write(task_of(cell, self.evaluators, self.store, self.deadline) + "\n")
+            process.stdin.write(task_of(cell, self.runs[cell], self.store, self.deadline) + "\n")
             process.stdin.flush()
             line = process.stdout.readline()
         except (BrokenPipeError, ValueError):

@@ -302,7 +302,9 @@ def above(
         unit: of the values.
         what: was measured, the subject of the sentence.
     """
-    return _inside(values, f"above {in_unit(bound, unit)}", _beyond(bound), alone=alone, unit=unit, what=what)
+    return _inside(
+        values, f"above {in_unit(bound, unit) if bound else 'zero'}", _beyond(bound), alone=alone, unit=unit, what=what
+    )
 
 
 def below(
@@ -313,7 +315,9 @@ def below(
     def inside(low: float, high: float) -> tuple[bool, bool]:
         return high < bound, low < bound
 
-    return _inside(values, f"below {in_unit(bound, unit)}", inside, alone=alone, unit=unit, what=what)
+    return _inside(
+        values, f"below {in_unit(bound, unit) if bound else 'zero'}", inside, alone=alone, unit=unit, what=what
+    )
 
 
 def between(

@@ -108,9 +108,9 @@ def _noted(path: Path) -> str:
         return ""
 
 
-def lacking(folder: Path, cell: Cell, evaluators: Sequence[Evaluator]) -> tuple[Evaluator, ...]:
-    """The evaluators that want a cell and have not answered."""
-    return tuple(e for e in evaluators if e.wanted(cell) and read_answer(answer_of(folder, e)) is None)
+def lacking(folder: Path, evaluators: Sequence[Evaluator]) -> tuple[Evaluator, ...]:
+    """The evaluators that have not answered about a run."""
+    return tuple(e for e in evaluators if read_answer(answer_of(folder, e)) is None)
 
 
 def perform(
@@ -127,7 +127,7 @@ def perform(
 
     Args:
         cell: to work on.
-        evaluators: those that do not want the cell are left out.
+        evaluators: to ask; whether they want the cell is for the caller to know.
         store: folder of cells.
         shelf: of data sets.
         deadline: `time.time()` after which nothing is begun, and training stops.
@@ -139,7 +139,7 @@ def perform(
         KeyboardInterrupt: after what is done was kept.
     """
     folder = folder_of(cell, store)
-    if finished(folder) and not lacking(folder, cell, evaluators):
+    if finished(folder) and not lacking(folder, evaluators):
         return Done()
     lock = lock_of(cell, store)
     try:
@@ -208,7 +208,7 @@ def _ask(
     """Whether all were asked, and why some failed."""
     opened: Opened | None = None
     errors: list[str] = []
-    for evaluator in lacking(folder, cell, evaluators):
+    for evaluator in lacking(folder, evaluators):
         if deadline is not None and time.time() > deadline:
             return False, tuple(errors)
         path = answer_of(folder, evaluator)

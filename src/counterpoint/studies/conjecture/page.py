@@ -62,8 +62,9 @@ def _policies(results: Results) -> Section | None:
             folded=True,
         ),
     ]
-    holds = overall is not None and overall.low > 0
-    title = "What the views spare is what can be read" if holds else "Attributes: invariance and readability"
+    title = "Attributes: invariance and readability"
+    if overall is not None and overall.low > 0:
+        title = f"What the views spare is read better: rank correlation {overall.rho:.2f}"
     return Section("attributes", title, _words(results, grid, within, int(shown.sum())), tuple(exhibits))
 
 
