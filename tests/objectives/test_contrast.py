@@ -377,7 +377,7 @@ def test_the_part_answers_zero_where_nobody_has_a_positive() -> None:
 
 def test_the_part_is_a_value() -> None:
     assert Contrast(0.1, Each()) == Contrast(0.1, Each()) != Contrast(0.1)
-    assert repr(Contrast(0.1)) == "Contrast(temperature=0.1, denominator=Joint())"
+    assert repr(Contrast(0.1)) == "Contrast(temperature=0.1, denominator=Joint(), times_temperature=0.0)"
 
 
 # ---------------------------------------------------------------- mistakes

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from counterpoint.objectives import Each, contrast, contrast_dense, levels, tiles
 from counterpoint.objectives._prepared import prepare
-from counterpoint.relations import Aligned, Explicit, Graph, Keyed, Related, Summed, Unrelated
+from counterpoint.relations import Aligned, Explicit, Keyed, Related, Summed, Unrelated
 from counterpoint.scores import Cosine, Dot
 from counterpoint.types import Columns, Match, Relation, Score
 
@@ -206,13 +206,12 @@ def test_half_precision_rows(dtype: torch.dtype) -> None:
 @pytest.mark.parametrize(
     "relation",
     [
-        Graph(torch.ones(2, 2), torch.zeros(4, dtype=torch.int64), torch.zeros(4, dtype=torch.int64)),
         Explicit(torch.ones(4, 4)),
         Aligned(alone=True),
         Keyed(torch.arange(4), torch.arange(4), log_prior=torch.ones(4)),
         Keyed(torch.arange(8) % 4, torch.arange(8) % 4, torch.arange(8) // 4, torch.arange(8) // 4),
     ],
-    ids=["graph", "explicit", "alone", "prior", "views"],
+    ids=["explicit", "alone", "prior", "views"],
 )
 def test_the_rest_is_read_block_by_block(relation: Relation) -> None:
     rows = len(relation.anchor_key) if isinstance(relation, Keyed) else 4

@@ -57,6 +57,7 @@ def test_an_autoencoder_learns_to_tell_images_again() -> None:
     who = torch.arange(32)
     batch = Batch(images, who, who, who)
     context = Context(Clock(1, 4, 2), Comm.alone(), Streams(0))
+    recipe.optim.set_lr(optimizer, context.clock)
     losses: list[float] = []
     for _ in range(150):
         losses.append(float(train_step(recipe, model, optimizer, batch, context, Numerics()).values["loss"]))
