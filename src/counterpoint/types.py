@@ -445,6 +445,16 @@ class Encoded:
         """The prediction where there is one, else the projection."""
         return self.z if self.p is None else self.p
 
+    def full(self) -> "Encoded":
+        """The same in float32 where autocast made it less; itself where it did not."""
+        half = torch.float16, torch.bfloat16
+        if not any(t is not None and t.dtype in half for t in (self.h, self.z, self.p)):
+            return self
+        h, z, p = (t.float() if t is not None and t.dtype in half else t for t in (self.h, self.z, self.p))
+        assert h is not None
+        assert z is not None
+        return Encoded(h, z, self.rows, p)
+
     def detached(self) -> "Encoded":
         """The same values, out of the graph."""
         return Encoded(self.h.detach(), self.z.detach(), self.rows, None if self.p is None else self.p.detach())

@@ -80,9 +80,8 @@ def chunked(
     sides = [chunk.online.rows for chunk in first], [chunk.keys.rows for chunk in first]
     places = [_places(rows).split([len(r) for r in rows]) for rows in sides]
     del first
-    with numerics.autocast(device):
-        matches = recipe.negatives.match(online, keys, recipe.pairing, recipe.score, model.negatives, context)
-        loss = recipe.objective(matches)
+    matches = recipe.negatives.match(online, keys, recipe.pairing, recipe.score, model.negatives, context)
+    loss = recipe.objective(matches)
     weighted = context.comm.weight(loss)
     weighted.backward()
     for number, span in enumerate(spans):
@@ -153,10 +152,10 @@ class _Encode:
         views, rows = self._chunk(span)
         with forked(self._seed(number), self.batch.images.device):
             with torch.no_grad():
-                online = self.model(*asked(self.recipe.target, views, rows))
+                online = self.model(*asked(self.recipe.target, views, rows)).full()
             # With gradient from here on, so that a target whose keys have one shows it.
             online = _leaf(online)
-            keys = self.recipe.target.keys(self.model, self.model.target, views, online, self.context)
+            keys = self.recipe.target.keys(self.model, self.model.target, views, online, self.context).full()
         own = keys is online
         learned = not own and any(t.requires_grad for t in _tensors(keys))
         return _First(online.detached(), keys.detached(), own, learned)
@@ -165,10 +164,10 @@ class _Encode:
         """The same with activations kept; keys only where they are asked for."""
         views, rows = self._chunk(span)
         with forked(self._seed(number), self.batch.images.device):
-            online = self.model(*asked(self.recipe.target, views, rows))
+            online = self.model(*asked(self.recipe.target, views, rows)).full()
             if not keys:
                 return online, None
-            return online, self.recipe.target.keys(self.model, self.model.target, views, online, self.context)
+            return online, self.recipe.target.keys(self.model, self.model.target, views, online, self.context).full()
 
 
 def _tensors(encoded: Encoded) -> list[Tensor]:

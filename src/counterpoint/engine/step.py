@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from counterpoint.model import Model
@@ -39,6 +40,8 @@ def asked(target: Target, views: Sequence[Tensor], rows: Rows) -> tuple[Sequence
 def compare(recipe: Recipe, model: Model, batch: Batch, context: Context) -> Compared:
     """A rank's loss of a batch, with all that it came from.
 
+    The networks run as autocast says; from their rows on all is in full precision.
+
     Args:
         recipe: with every schedule resolved at this step.
         model: in training mode.
@@ -49,7 +52,8 @@ def compare(recipe: Recipe, model: Model, batch: Batch, context: Context) -> Com
     views = [as_float(view) for view in batch.views] or recipe.views(batch.images, streams.at("views", clock.step))
     rows = recipe.pairing.draw(Rows.of(batch, len(views)), streams.at("pairing", clock.step))
     with forked(streams.number("layers", clock.step, comm.rank), batch.images.device):
-        online = model(*asked(recipe.target, views, rows))
-        keys = recipe.target.keys(model, model.target, views, online, context)
-    matches = recipe.negatives.match(online, keys, recipe.pairing, recipe.score, model.negatives, context)
-    return Compared(recipe.objective(matches), online, keys, matches)
+        online = model(*asked(recipe.target, views, rows)).full()
+        keys = recipe.target.keys(model, model.target, views, online, context).full()
+    with torch.autocast(batch.images.device.type, enabled=False):
+        matches = recipe.negatives.match(online, keys, recipe.pairing, recipe.score, model.negatives, context)
+        return Compared(recipe.objective(matches), online, keys, matches)

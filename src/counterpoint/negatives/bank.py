@@ -102,12 +102,11 @@ class Bank:
         assert self.temperature is not None
         levels: list[Tensor] = []
         count = 0
-        with torch.autocast(query.device.type, enabled=False):
-            for group in groups:
-                anchors, rows = (group.score.prepare(t.detach().double()) for t in (query, group.rows))
-                logit = group.score.tile(anchors, rows) / self.temperature
-                levels.append(logit.flatten())
-                count += logit.numel()
+        for group in groups:
+            anchors, rows = (group.score.prepare(t.detach().double()) for t in (query, group.rows))
+            logit = group.score.tile(anchors, rows) / self.temperature
+            levels.append(logit.flatten())
+            count += logit.numel()
         level = torch.cat(levels).logsumexp(0)[None]
         world = context.comm.world
         return context.comm.gather(level).logsumexp(0) - math.log(count * world)

@@ -102,12 +102,8 @@ class Centred:
             raise RecipeError("logits are compared as they are; set score=counterpoint.scores:Dot")
         centre = cast(_Centre, state).centre
         temperature = _now(self.temperature, context.clock)
-        with torch.no_grad(), torch.autocast(keys.z.device.type, enabled=False):
-            # In float32 or better, whatever the passes were in.
-            answers = [
-                ((logits.to(torch.promote_types(logits.dtype, centre.dtype)) - centre) / temperature).softmax(1)
-                for logits in by_view(keys, keys.z)
-            ]
+        with torch.no_grad():
+            answers = [((logits - centre) / temperature).softmax(1) for logits in by_view(keys, keys.z)]
         queries = by_view(online, online.query)
         one = torch.ones_like(queries[0][:, :1])
         return [
