@@ -129,7 +129,7 @@ def test_a_method_that_cannot_be_trained_has_a_row_that_says_so() -> None:
 
 def test_neighbours_are_compared_in_pairs() -> None:
     table = _tables(_results())["differences"]
-    assert [row[1] for row in table.rows] == pytest.approx([0.04, 0.05, 0.27]), "within groups only"
+    assert [row[1] for row in table.rows] == pytest.approx([4.0, 5.0, 27.0]), "within groups only"
     first = dict(zip(table.columns, table.rows[0], strict=True))
     assert first["after Holm"] is True
     assert "differ beyond chance" in league_sections(_results(), _about(_entries()))[2].title
@@ -143,9 +143,9 @@ def test_selection_without_labels_leaves_out_who_needs_them() -> None:
     }
     assert rows["uniformity of h, lower"]["rho, runs"] == pytest.approx(1.0)
     assert rows["uniformity of h, lower"]["picks"] == "supervised, seed 2"
-    assert rows["uniformity of h, lower"]["regret"] == 0
+    assert rows["uniformity of h, lower"]["regret [points]"] == 0
     assert rows["view alignment of h, lower"]["picks"] == "triplet, seed 0"
-    assert rows["view alignment of h, lower"]["regret"] == pytest.approx(0.752 - 0.43)
+    assert rows["view alignment of h, lower"]["regret [points]"] == pytest.approx(75.2 - 43)
     apart = tables["selection-methods-without-labels"]
     assert {row[1] for row in apart.rows} == {6}
     assert all("simclr" in str(row[6]) or "debiased" in str(row[6]) for row in apart.rows)
@@ -168,8 +168,9 @@ def test_claims_are_decided_by_their_rules(tmp_path: Path) -> None:
     made = Study("league", "League", (), "", (), (), league_claims(entries, "autoencoder"), lambda results: ())
     found = decide(made, results)
     verdicts = {key: decision.verdict for key, decision in found.items()}
-    assert verdicts["learned-simclr"] == "held"
-    assert verdicts["learned-triplet"] == "not held"
+    assert verdicts["learned-no-labels"] == "held"
+    assert verdicts["learned-labels"] == "not held"
+    assert "failed: Triplet" in found["learned-labels"].said
     assert verdicts["separable-labels-balanced-error"] == "held", "those with labels err more"
     assert verdicts["separable-control-balanced-error"] == "not held", "the autoencoder is as good"
     assert verdicts["separable-untrained-balanced-error"] == "held"
@@ -192,8 +193,8 @@ def _sections(results: Results, entries: tuple[Entry, ...]) -> list[Section]:
 def test_without_baselines_nobody_is_said_to_have_learned() -> None:
     results = Results(tuple(r for r in _results().every if r.cell.recipe != "autoencoder"))
     made = Study("league", "League", (), "", (), (), league_claims(_entries()[:5], "autoencoder"), lambda results: ())
-    assert decide(made, results)["learned-simclr"].verdict == "undecided"
-    assert "not known yet" in str(_tables(results)["ranking"].rows[0][8])
+    assert decide(made, results)["learned-no-labels"].verdict == "undecided"
+    assert "not known yet" in str(_tables(results)["ranking"].rows[0][7])
 
 
 def test_points_are_shaded_by_their_value() -> None:

@@ -107,23 +107,24 @@ def _ranking(results: Results, about: About, ranked: Ranked) -> Section:
         rows.append(
             (
                 places[entry.group], entry.signature.title, entry.group, *_told(found), word,
-                _doctor(results.at(method=entry.name)), "tuned" if entry.dials is not None else "untuned",
+                _doctor(results.at(method=entry.name)), found.seeds, "tuned" if entry.dials is not None else "untuned",
                 entry.encoder or "shared",
             )
         )  # fmt: skip
     lost = [entry for entry in about.entries if all(entry is not one for one, _ in ranked)]
     for entry in lost:
         why = next((r.error for r in results.asked(method=entry.name) if r.error), "not scored")
-        rows.append((None, entry.signature.title, entry.group, *[None] * 5, f"no score: {why}", "", None, None))
+        rows.append((None, entry.signature.title, entry.group, *[None] * 4, f"no score: {why}", "", *[None] * 3))
     for key, said in BASELINES.items():
         one = beaten[key]
-        rows.append((None, said, "baseline", *([None] * 5 if one is None else _told(one)), "", "", None, None))
+        seeds = None if one is None else one.seeds
+        rows.append((None, said, "baseline", *([None] * 4 if one is None else _told(one)), "", "", seeds, None, None))
     table = Table(
         "ranking",
         "Linear probe on h",
         (
             *("rank", "method", "group", "accuracy", "spread", "low", "high"),
-            *("seeds", "learned?", "doctor", "dials", "encoder"),
+            *("learned?", "doctor", "seeds", "dials", "encoder"),
         ),
         tuple(rows),
         "Spread: standard deviation over seeds. Low and high: 95 % over seeds and test images together. Learned: low "
@@ -158,8 +159,12 @@ def _ranking(results: Results, about: About, ranked: Ranked) -> Section:
     return Section("ranking", title, tuple(words), (bars, table) if shown else (table,))
 
 
-def _told(found: Crossed) -> tuple[float | int | None, ...]:
-    return found.mean, found.spread, found.low, found.high, found.seeds
+def _told(found: Crossed) -> tuple[float | None, ...]:
+    return found.mean, found.spread, found.low, found.high
+
+
+def _points(found: Crossed) -> tuple[float | None, ...]:
+    return tuple(None if value is None else value * 100 for value in _told(found))
 
 
 # ---------------------------------------------------------------- all scores
@@ -232,17 +237,16 @@ def _differences(results: Results, ranked: Ranked) -> Section | None:
         return None
     together = holm([found.p for *_, found in pairs])
     rows: list[Row] = [
-        (f"{first.signature.title} less {second.signature.title}", *_told(found), found.p, held)
+        (f"{first.signature.title} less {second.signature.title}", *_points(found), found.seeds, found.p, held)
         for (first, second, found), held in zip(pairs, together, strict=True)
     ]
     table = Table(
         "differences",
         "Neighbours in the ranking, in pairs",
-        ("difference", "mean", "spread", "low", "high", "seeds", "p", "after Holm"),
+        ("difference", *(f"{name} [points]" for name in ("mean", "spread", "low", "high")), "seeds", "p", "after Holm"),
         tuple(rows),
         "In pairs of seeds and of test images. After Holm: whether it holds with all differences of this table "
         "together, at 5 %.",
-        percent=("mean", "spread", "low", "high"),
     )
     beyond = sum(together)
     words = (
@@ -304,8 +308,8 @@ def _picked(found: Sequence[Pick]) -> tuple[Row, ...]:
             None if pick.over_runs is None else pick.over_runs.rho,
             *ends(pick.over_methods),
             pick.best,
-            pick.regret,
-            None if (lost := estimate(pick.by_seed)) is None else lost.mean,
+            pick.regret * 100,
+            None if (lost := estimate(pick.by_seed)) is None else lost.mean * 100,
         )
         for pick in found
     )
@@ -318,7 +322,17 @@ def _selection(results: Results, about: About) -> Section | None:
     }
     tables: list[Table] = []
     leading: list[Pick] = []
-    heads = ("score", "runs", "rho, runs", "rho, methods", "low", "high", "picks", "regret", "regret within a seed")
+    heads = (
+        "score",
+        "runs",
+        "rho, runs",
+        "rho, methods",
+        "low",
+        "high",
+        "picks",
+        "regret [points]",
+        "within a seed [points]",
+    )
     for said, names in apart.items():
         found = picks(observed(results, names))
         if found:
@@ -330,8 +344,7 @@ def _selection(results: Results, about: About) -> Section | None:
                     heads,
                     _picked(found),
                     "rho: Spearman's correlation with the linear probe; low and high by a bootstrap over methods. "
-                    "Regret: accuracy of the best run less that of the picked one.",
-                    percent=heads[-2:],
+                    "Regret: accuracy of the best run less that of the picked one, of all runs and within a seed.",
                 )
             )
     if not tables:
