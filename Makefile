@@ -3,6 +3,7 @@
 #   make demo    environment, package, a first run on real digits, and where its page is
 #   make test    every test but those that need a network or a GPU
 #   make check   format, lint, types, import layers, fast tests
+#   make test-peers  every loss that lightly or pytorch-metric-learning has too, beside theirs
 #   make bench   time and memory beside other libraries (COUNTERPOINT_DATA=FOLDER with cifar10/ and mnist/)
 #   make claims  every study at smoke scale, one seed: shows that each rule can still be computed, decides nothing
 #   make wheel   build the wheel, install it into a clean environment, train with it
@@ -12,7 +13,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check bench claims wheel clean
+.PHONY: help demo test test-peers check bench claims wheel clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -64,7 +65,15 @@ check: $(VENV)/.dev
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow and not browser and not network and not gpu"
 
-# The peers live beside the package only here.
+# Other libraries live beside the package only here: what `make bench` measures and `make test-peers` compares with.
+$(VENV)/.peers: $(VENV)/.dev
+	@echo "installing the libraries to compare losses with into $(VENV) (once)"
+	@$(BIN)/python -m pip install --quiet --upgrade --group peers
+	@touch $@
+
+test-peers: $(VENV)/.peers
+	$(BIN)/python -m pytest -m peers --require-peers
+
 $(VENV)/.bench: $(VENV)/.package
 	@echo "installing the peers of the benchmarks into $(VENV) (once)"
 	@$(BIN)/python -m pip install --quiet --group bench

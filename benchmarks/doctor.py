@@ -41,6 +41,8 @@ NAMES = (
     "exploding-updates",
     "vanishing-updates",
     "saturated-temperature",
+    "one-prototype",
+    "uniform-assignments",
     "loss-at-ceiling",
     "complete-collapse",
     "dimensional-collapse",

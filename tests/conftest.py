@@ -35,6 +35,11 @@ settings.register_profile(
 settings.load_profile("counterpoint")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`make test-peers` asks for the other libraries; elsewhere a test of theirs is skipped."""
+    parser.addoption("--require-peers", action="store_true", help="fail, not skip, where a peer is not installed")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip what this machine cannot run, with the reason."""
     if torch.cuda.is_available():

@@ -11,6 +11,7 @@ import sys
 import tokenize
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib.machinery import PathFinder
 from pathlib import Path
 
@@ -55,18 +56,27 @@ class Preset:
         summary: the first line of its docstring.
         encoder: the name of the encoder that they are for; None: any.
         dials: their values in place of the defaults.
+        source: where they were published, from the docstring's `Source:`.
     """
 
     name: str
     summary: str
     encoder: str | None
     dials: Mapping[str, Literal]
+    source: str = ""
 
     @property
     def flags(self) -> str:
         """What it stands for, as it would be typed; what else it changes, its function says."""
         named = {"encoder": self.encoder} if self.encoder else {}
-        return " ".join(f"--{name.replace('_', '-')} {value}" for name, value in {**named, **self.dials}.items())
+        return " ".join(_typed(name.replace("_", "-"), value) for name, value in {**named, **self.dials}.items())
+
+
+def _typed(flag: str, value: Literal) -> str:
+    """A flag with its value, a switch without one."""
+    if isinstance(value, bool):
+        return f"--{flag}" if value else f"--no-{flag}"
+    return f"--{flag} {value}"
 
 
 @dataclass(frozen=True)
@@ -110,7 +120,15 @@ class Signature:
 
 
 def recipes() -> dict[str, Signature]:
-    """The package's own recipes by name: each file of counterpoint/recipes that holds a @recipe of its own name."""
+    """The package's own recipes by name: each file of counterpoint/recipes that holds a @recipe of its own name.
+
+    The files are read once in a process.
+    """
+    return dict(_own())
+
+
+@cache
+def _own() -> Mapping[str, Signature]:
     found: dict[str, Signature] = {}
     for path in sorted(FOLDER.glob("*.py")):
         if not path.stem.startswith("_") and path.stem in _decorated(_parse(path)):
@@ -243,18 +261,25 @@ def _titled(line: str, name: str) -> tuple[str, str]:
 
 def _needs_labels(pairing: str) -> bool:
     """Whether the class that this expression calls says so, in the folder of the pairings."""
-    called = pairing.partition("(")[0]
-    for path in sorted((FOLDER.parent / "pairing").glob("*.py")):
-        for node in _parse(path).body:
-            if isinstance(node, ast.ClassDef) and node.name == called:
-                return any(
-                    isinstance(line, ast.Assign | ast.AnnAssign)
-                    and "needs_labels" in ast.unparse(line).split("=")[0]
-                    and isinstance(line.value, ast.Constant)
-                    and line.value.value is True
-                    for line in node.body
-                )
-    return False
+    return pairing.partition("(")[0] in _labelled()
+
+
+@cache
+def _labelled() -> frozenset[str]:
+    """The package's pairings that need labels."""
+    return frozenset(
+        node.name
+        for path in (FOLDER.parent / "pairing").glob("*.py")
+        for node in _parse(path).body
+        if isinstance(node, ast.ClassDef)
+        and any(
+            isinstance(line, ast.Assign | ast.AnnAssign)
+            and "needs_labels" in ast.unparse(line).split("=")[0]
+            and isinstance(line.value, ast.Constant)
+            and line.value.value is True
+            for line in node.body
+        )
+    )
 
 
 def _entry(lines: Sequence[str], heading: str) -> str:
@@ -312,8 +337,9 @@ def _presets(path: Path, tree: ast.Module, recipe: str, dials: Sequence[Dial]) -
                 except ValueError as error:
                     raise RecipeError(f"{where} must give literals, got {ast.unparse(keyword.value)}") from error
             encoder = values.pop("encoder", None)
-            told = (ast.get_docstring(node) or "").partition("\n")[0]
-            yield Preset(node.name, told, None if encoder is None else str(encoder), values)
+            told = (ast.get_docstring(node) or "").splitlines()
+            named = None if encoder is None else str(encoder)
+            yield Preset(node.name, told[0] if told else "", named, values, _entry(told, "Source:"))
 
 
 def _comments(path: Path) -> dict[int, tuple[bool, str]]:

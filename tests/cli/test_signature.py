@@ -82,6 +82,8 @@ def test_presets_belong_to_their_recipe(own: Path) -> None:
     assert (found.name, found.summary, found.encoder) == ("published", "As it was published.", "resnet18")
     assert found.dials == {"temperature": 0.1, "sizes": (3,)}
     assert found.flags == "--encoder resnet18 --temperature 0.1 --sizes (3,)"
+    switch = signature.Preset("made", "", None, {"deep": True, "batch_norm": False})
+    assert switch.flags == "--deep --no-batch-norm"
     (found,) = signature.read(own, "other").presets
     assert (found.name, found.summary, found.encoder, found.dials, found.flags) == ("bare", "", None, {}, "")
     with pytest.raises(RecipeError, match="own has no preset 'publshed'; did you mean 'published'"):

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from counterpoint.encoders import MLP, ConvNet, Pami, ResNet, Timm, ViT, default, lookup, names
+from counterpoint.encoders.vit import _stretched
 from counterpoint.errors import MissingExtra, RecipeError, ShapeError
 from counterpoint.random import forked
 from counterpoint.recipe import part_from_json, set_path
@@ -115,6 +116,38 @@ def test_the_patch_of_a_vit_follows_the_size(size: int, patch: int):
     first = meta(ViT(12, 1, 3), size).get_submodule("conv_proj")
     assert isinstance(first, nn.Conv2d)
     assert first.stride == (patch, patch)
+
+
+def test_a_vit_is_torchvisions_and_sees_views_of_another_size():
+    from torchvision.models.vision_transformer import VisionTransformer
+
+    module = ViT(48, 2, 3, patch=4).build(facts(32)).eval()
+    images = torch.randn(3, 3, 32, 32)
+    torch.testing.assert_close(module(images), VisionTransformer.forward(module, images), rtol=0, atol=0)  # type: ignore[arg-type]
+    positions = module.get_submodule("encoder").pos_embedding
+    with torch.no_grad():
+        # Where all positions of the grid are alike, stretching them changes nothing, and the class token keeps its own.
+        positions[:, 1:] = positions[:, 1:2]
+    small = module(images[..., :16, :24])
+    assert small.shape == (3, 48)
+    same = VisionTransformer(image_size=16, patch_size=4, num_layers=2, num_heads=3, hidden_dim=48, mlp_dim=192).eval()
+    same.heads = nn.Identity()  # type: ignore[assignment]
+    weights = {**module.state_dict(), "encoder.pos_embedding": positions.detach()[:, :17]}
+    same.load_state_dict(weights)
+    torch.testing.assert_close(module(images[..., :16, :16]), same(images[..., :16, :16]))
+
+
+def test_positions_of_a_vit_are_stretched_in_place():
+    """A slope along one side of the grid stays a slope along that side, and the middle stays in the middle."""
+    module = ViT(4, 1, 1, patch=4).build(facts(32))
+    positions = module.get_submodule("encoder").pos_embedding
+    slope = torch.arange(8.0)[:, None].expand(8, 8)
+    with torch.no_grad():
+        positions[0, 1:, 0] = slope.flatten()
+    half = _stretched(positions.detach(), 4, 8)[0, 1:, 0].view(4, 8)
+    assert torch.equal(half, half[:, :1].expand(4, 8))
+    assert bool((half.diff(dim=0) > 0).all())
+    assert half[:, 0].mean().item() == pytest.approx(3.5)
 
 
 @pytest.mark.parametrize("encoder", [MLP(), ConvNet(), Pami(), ViT(48, 2, 3)])

@@ -15,7 +15,7 @@ from counterpoint.engine.health import Budget, Moved, budget, read
 from counterpoint.engine.health.diagnosis import EXPLAINS, PATIENCE, TITLES, WINDOW
 from counterpoint.evaluation import alignment, uniformity
 from counterpoint.evaluation.spectra import spectra
-from counterpoint.objectives import Contrast, CosineEmbedding, Each, Margin, Triplet, contrast
+from counterpoint.objectives import Contrast, CosineEmbedding, CosineRegression, Each, Margin, Triplet, contrast
 from counterpoint.relations import Aligned, Explicit, Keyed, Related, Unrelated
 from counterpoint.scores import Cosine, Dot, Euclidean
 from counterpoint.types import Columns, Encoded, Loss, Match, Rows, Tempered
@@ -235,6 +235,55 @@ def test_an_update_is_measured():
     }
 
 
+def shared_out(codes, query=None, rows=None):
+    """A match whose targets are codes over common candidates."""
+    query = noise(len(codes), 4) if query is None else query
+    rows = noise(codes.shape[1], 4, seed=1) if rows is None else rows
+    return Match(query, (Columns(rows, Explicit(codes), Cosine()),))
+
+
+def test_codes_agree_with_loops():
+    codes = (3 * noise(20, 7)).softmax(1)
+    query, rows = noise(20, 4), noise(7, 4, seed=1)
+    match = shared_out(codes, query, rows)
+    found = read(encoded(query, 1), [match], Contrast(0.1))
+
+    def entropy(shares):
+        return -sum(share * math.log(share) for share in shares)
+
+    listed = codes.double().tolist()
+    mean = [sum(code[k] for code in listed) / 20 for k in range(7)]
+    assert found["codes"] == 7
+    assert found["used"] == pytest.approx(math.exp(entropy(mean)), rel=1e-4)
+    assert found["used_each"] == pytest.approx(math.exp(sum(map(entropy, listed)) / 20), rel=1e-4)
+    best = torch.nn.functional.cosine_similarity(query[:, None], rows[None], dim=2).argmax(1).tolist()
+    top = codes.argmax(1).tolist()
+    assert found["accuracy"] == pytest.approx(sum(a == b for a, b in zip(best, top, strict=True)) / 20)
+    others = [best[i] == top[j] for i in range(20) for j in range(20) if i != j]
+    assert found["chance"] == pytest.approx(sum(others) / len(others), rel=1e-4)
+    assert found["ceiling"] == pytest.approx(math.log(7), rel=1e-5)
+    assert not {"negative", "saturated", "alignment", "one_point"} & set(found)
+
+
+def test_extreme_codes():
+    """One prototype for all, all prototypes for each, one for each."""
+    one, even, own = torch.eye(8)[:1].repeat(8, 1), torch.full((8, 8), 1 / 8), torch.eye(8)
+    for codes, used, each in ((one, 1, 1), (even, 8, 8), (own, 8, 1)):
+        found = read(encoded(noise(8, 4), 1), [shared_out(codes)], Contrast(0.1))
+        assert (found["used"], found["used_each"]) == (pytest.approx(used), pytest.approx(each))
+    pointed = shared_out(one, torch.ones(8, 4), torch.cat([torch.ones(1, 4), -torch.ones(7, 4)]))
+    found = read(encoded(noise(8, 4), 1), [pointed], Contrast(0.1))
+    assert (found["accuracy"], found["chance"]) == (1, 1)  # a collapse finds nothing
+
+
+def test_what_attracts_only_is_lowest_at_one_point():
+    z = noise(20, 6)
+    match = Match(z, (Columns(z.roll(1, 0), Aligned(), Cosine()),))
+    assert read(encoded(z, 1), [match], CosineRegression(4.0, 1.0))["one_point"] == pytest.approx(0, abs=1e-5)
+    assert read(encoded(z, 1), [match], CosineRegression())["one_point"] == pytest.approx(-1)
+    assert "one_point" not in read(encoded(z, 1), [match], Contrast(0.5))
+
+
 # ---------------------------------------------------------------- diagnosis
 
 HEALTHY = {
@@ -249,6 +298,8 @@ SICK = {
     "loss-at-ceiling": {"accuracy": 0.002},
     "saturated-temperature": {"saturated": 1.0, "reach": 0.04},
     "no-positives": {"no_positive": 0.95},
+    "one-prototype": {"codes": 512.0, "used": 1.2, "used_each": 1.1},
+    "uniform-assignments": {"codes": 512.0, "used": 511.0, "used_each": 490.0},
     "exploding-updates": {"update": 0.4},
     "vanishing-updates": {"update": 1e-9},
 }
@@ -294,6 +345,46 @@ def test_causes_stand_before_symptoms():
     assert names(history(*[flat] * 8, loss=6.2)) == ["saturated-temperature"]
     still = {"update": 1e-9, "std": 0.02, "accuracy": 0.002}
     assert names(history(*[still] * 8, loss=6.2)) == ["vanishing-updates"]
+
+
+@pytest.mark.parametrize(
+    ("used", "each", "anchors", "name"),
+    [
+        (508, 140, 256, None),  # balanced, and different
+        (1000, 690, 256, None),  # little different
+        (10, 1.0, 256, None),  # ten kinds of images, and a prototype for each
+        (64, 1.0, 64, None),  # a small batch
+        (400, 220, 256, "one-prototype"),
+        (25, 18, 256, "one-prototype"),
+        (1.0, 1.0, 256, "one-prototype"),
+        (1024, 1024, 256, "uniform-assignments"),
+        (1020, 930, 256, "uniform-assignments"),
+    ],
+)
+def test_codes_are_judged(used, each, anchors, name):
+    codes = {"codes": 1024.0, "used": float(used), "used_each": float(each), "anchors": float(anchors)}
+    assert names(history(*[codes] * 8)) == ([name] if name else [])
+
+
+def test_codes_are_no_floor_to_get_below():
+    """The loss falls from the logarithm of their number to their entropy; a fiftieth of that way is next to nothing."""
+    codes = {"codes": 1024.0, "used": 1000.0, "used_each": 500.0, "accuracy": 0.002, "ceiling": 6.93}
+    assert names(history(*[codes] * 8, loss=6.85)) == []
+    assert names(history(*[codes] * 8, loss=6.925)) == ["loss-at-ceiling"]
+
+
+def test_what_is_drawn_to_one_point_is_told_on_the_way():
+    """Where something repels, a narrow cone is no collapse."""
+    narrow = [{"std": 0.25, "one_point": 0.0}] * 8
+    falling = [{"std": 0.95 - 0.05 * i, "one_point": 0.0} for i in range(10)]
+    assert [names(history(*falling[:count], loss=0.5)) for count in (7, 10)] == [[], ["complete-collapse"]]
+    assert names(history(*falling, loss=-0.5)) == []
+    assert names(history(*narrow, loss=0.5)) == ["complete-collapse"]
+    assert "to which the loss draws all" in diagnose(history(*narrow, loss=0.5))[0].evidence
+    assert names(history(*narrow, loss=-0.5)) == []
+    assert names(history(*[{"std": 0.25}] * 8, loss=0.5)) == []
+    assert names(history(*[{"std": 0.4, "one_point": 0.0}] * 8, loss=0.5)) == []
+    assert names(history(*[{"std": 0.02 * 1.2**i, "one_point": 0.0} for i in range(12)], loss=0.5)) == []
 
 
 def test_a_note_hides_nothing():
@@ -469,6 +560,65 @@ def test_advice_is_what_can_be_typed():
         assert advised("complete-collapse", pairs, negative=0.5).settings == {"lr": 1e-4}
     hard = recipe(objective={"part": "counterpoint.objectives:Triplet", "mining": "hard"})
     assert advised("complete-collapse", {**hard, "dials": {"mining": "hard"}}).flags == "--mining semi-hard"
+
+
+def regression(target="StopGradient", predictor="MLPHead"):
+    part = "counterpoint.heads:MLPHead"
+    return recipe(
+        objective={"part": "counterpoint.objectives:CosineRegression"},
+        negatives={"part": "counterpoint.negatives:OtherViews"},
+        target={"part": f"counterpoint.targets:{target}"},
+        heads={
+            "projector": {"part": part, "hidden": [512], "out": 256},
+            "predictor": {"part": part, "hidden": [128], "out": 256} if predictor else None,
+        },
+    )
+
+
+def test_a_collapse_is_put_down_to_what_lacks():
+    made = advised("complete-collapse", regression(target="Same"))
+    assert made.settings == {"target": "counterpoint.targets:StopGradient"}
+    assert "no stop-gradient" in made.advice
+    made = advised("complete-collapse", regression(predictor=None))
+    assert made.settings == {"heads.predictor": "counterpoint.heads:MLPHead((64,), 256)"}
+    assert "no predictor" in made.advice
+    assert set(advised("dimensional-collapse", regression("Same", None)).settings) == {"objective", "negatives"}
+    assert advised("complete-collapse", regression()).settings == {"lr": 1e-4}
+    for objective, weight, usual in (("AlignUniform", "uniform", 1.0), ("VICReg", "variance", 25.0)):
+        made = recipe(objective={"part": f"counterpoint.objectives:{objective}", weight: 0.0})
+        assert advised("complete-collapse", made).settings == {f"objective.{weight}": usual}
+        made = recipe(objective={"part": f"counterpoint.objectives:{objective}", weight: usual})
+        assert advised("complete-collapse", made).settings == {"lr": 1e-4}
+
+
+def test_codes_that_say_nothing_are_put_down_to_what_makes_them():
+    def swav(**fields):
+        return recipe(
+            negatives={"part": "counterpoint.negatives:Prototypes", "epsilon": 0.05, "iterations": 3, **fields}
+        )
+
+    def dino(temperature, momentum=0.9):
+        made = {"part": "counterpoint.negatives:Centred", "temperature": temperature, "momentum": momentum}
+        return recipe(negatives=made, objective={"part": "counterpoint.objectives:Contrast", "temperature": 0.1})
+
+    def schedule(end):
+        return {"part": "counterpoint.schedules:Linear", "start": 0.04, "end": end}
+
+    assert advised("one-prototype", swav(iterations=0)).flags == "--set negatives.iterations=3"
+    assert advised("one-prototype", swav()).flags == "--set negatives.iterations=10"
+    assert advised("one-prototype", dino(0.04, momentum=1)).flags == "--set negatives.momentum=0.9"
+    assert advised("one-prototype", dino(0.04)).flags == "--set negatives.temperature=0.07"
+    assert advised("uniform-assignments", swav(epsilon=1.0)).flags == "--set negatives.epsilon=0.05"
+    assert advised("uniform-assignments", swav()).settings == {"lr": 1e-4}
+    assert advised("uniform-assignments", dino(0.1)).flags == "--set negatives.temperature=0.04"
+    given = dino(schedule(0.1))
+    assert advised("uniform-assignments", given).settings == {
+        "negatives.temperature.start": 0.04,
+        "negatives.temperature.end": 0.04,
+    }
+    given["dials"] |= {"target_temperature": 0.04, "target_temperature_end": 0.1}
+    assert advised("uniform-assignments", given).flags == "--target-temperature 0.04 --target-temperature-end 0.04"
+    assert advised("uniform-assignments", dino(schedule(0.07))).settings == {"lr": 1e-4}
 
 
 @pytest.mark.parametrize(

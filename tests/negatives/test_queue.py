@@ -104,3 +104,16 @@ def test_views_that_are_not_encoded_are_not_needed():
     )
     with pytest.raises(RecipeError, match="compares view 1 of the network with view 0 of the target"):
         matches(Queue(7, symmetric=True), state, *few)
+
+
+def test_it_takes_the_keys_of_the_second_view_and_they_get_no_gradient():
+    part = Queue(10)
+    state = part.build(FACTS)
+    online, keys = encoded(1), encoded(2)
+    online.z.requires_grad_()
+    keys.z.requires_grad_()
+    Contrast(0.2)(matches(part, state, online, keys)).total.backward()
+    assert (online.z.grad[:4] != 0).any(1).all()
+    assert keys.z.grad is None
+    state.after_step(nn.Identity(), context(), online, keys.detached())
+    assert torch.equal(state.rows[:4], keys.z[4:].float())

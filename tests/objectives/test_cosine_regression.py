@@ -119,14 +119,6 @@ def test_finite_in_bfloat16_and_without_a_direction():
     assert p.grad.isfinite().all()
 
 
-def test_equals_lightly():
-    pytest.importorskip("lightly")
-    from lightly.loss import NegativeCosineSimilarity
-
-    p, z = normal(0, 9, 5), normal(1, 9, 5)
-    torch.testing.assert_close(cosine_regression(p, z), NegativeCosineSimilarity()(p, z))
-
-
 def test_mistakes_are_sentences():
     z = torch.ones(4, 3)
     with pytest.raises(ShapeError, match=r"two tensors .* of one shape"):

@@ -101,18 +101,6 @@ def test_single_precision_and_autocast_keep_it(rows):
     assert loss.item() == pytest.approx(exact, rel=1e-4)
 
 
-@pytest.mark.parametrize("dimensions", [4, 64])
-def test_equals_lightly(dimensions):
-    pytest.importorskip("lightly")
-    from lightly.loss import VICRegLoss
-
-    x, y = normal(0, 16, dimensions).requires_grad_(), normal(1, 16, dimensions).requires_grad_()
-    ours, theirs = vicreg(x, y), VICRegLoss()(x, y)
-    torch.testing.assert_close(ours, theirs)
-    for one, other in zip(torch.autograd.grad(ours, (x, y)), torch.autograd.grad(theirs, (x, y)), strict=True):
-        torch.testing.assert_close(one, other)
-
-
 def test_mistakes_are_sentences():
     z = torch.ones(4, 3)
     with pytest.raises(ShapeError, match=r"two tensors .* of one shape"):

@@ -1,5 +1,6 @@
 """What makes PIRL, CPC and Selfie what they are, seen through the whole model: a test fails where it is bypassed."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -10,6 +11,7 @@ from counterpoint.encoders import MLP, ConvNet
 from counterpoint.engine.chunked import chunked
 from counterpoint.engine.machine import Numerics
 from counterpoint.engine.step import compare
+from counterpoint.errors import RecipeError
 from counterpoint.model import Model
 from counterpoint.random import Streams, forked
 from counterpoint.recipe import compose, from_json
@@ -162,6 +164,26 @@ def test_pirl_shuffles_the_patches_of_each_image():
     drawn = recipe.views.draw(batch(64).images, Streams(0).at("views", 0))
     orders = drawn[1][-1].order
     assert len(torch.unique(orders, dim=0)) > 60
+
+
+def test_pirl_tells_rows_apart_by_a_softmax_or_as_the_paper_by_nce():
+    """Only the softmax leaves the loss as it is where all features drift one way, before the bank can follow."""
+    rows = {}
+    for form, drawn in (("softmax", 64), ("softmax", 0), ("nce", 64)):
+        recipe, model = made("pirl", form=form, negatives=drawn)
+        compare(recipe, model, batch(), context())
+        with torch.no_grad():
+            before = compare(recipe, model, batch(), context()).loss.total
+            # The same for each row of the bank: what a drift of all features adds to every score.
+            model.negatives.rows.copy_(model.negatives.rows[:1].expand_as(model.negatives.rows))
+            after = compare(recipe, model, batch(), context()).loss.total
+        rows[form, drawn] = before, after
+        assert recipe.negatives.inner.negatives == drawn
+    for drawn, count in ((64, 65), (0, FACTS.images)):
+        assert rows["softmax", drawn][1].item() == pytest.approx(math.log(count), rel=1e-6)
+    assert (rows["nce", 64][1] - rows["nce", 64][0]).abs() > 1
+    with pytest.raises(RecipeError, match="asks for drawn rows"):
+        made("pirl", form="nce", negatives=0)
 
 
 def test_rotation_is_another_pretext_of_pirl():

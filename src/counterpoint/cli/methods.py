@@ -34,6 +34,7 @@ def markdown(known: Iterable[Signature]) -> str:
         "# Methods",
         "",
         "Made from the recipes by `counterpoint methods --markdown`; a test holds this page equal to what it prints.",
+        "Accuracies of presets are those that their sources give: none of them was run here to its end.",
         "",
         "| recipe | method | what it does | data | pairing | negatives | objective | source |",
         "|---|---|---|---|---|---|---|---|",
@@ -55,8 +56,8 @@ def markdown(known: Iterable[Signature]) -> str:
             cells = (_code(dial.flag), _code(dial.annotation), _code(str(dial.default)), dial.help)
             lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
         if s.presets:
-            lines += ["", "| preset | what it is | dials |", "|---|---|---|"]
-            lines += [f"| `--preset {p.name}` | {p.summary} | {_code(p.flags)} |" for p in s.presets]
+            lines += ["", "| preset | what it is | dials | source |", "|---|---|---|---|"]
+            lines += [f"| `--preset {p.name}` | {p.summary} | {_code(p.flags)} | {p.source} |" for p in s.presets]
     return "\n".join(lines) + "\n"
 
 

@@ -1,8 +1,12 @@
 """Vision transformers, torchvision's."""
 
 from dataclasses import dataclass
+from functools import cache
 
-from torch import nn
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
 
 from counterpoint.errors import RecipeError
 from counterpoint.types import Facts
@@ -15,7 +19,8 @@ class ViT:
     """A pre-norm vision transformer; the representation is the class token after the last norm.
 
     Source: Dosovitskiy et al. 2021; the sizes tiny (192, 12, 3) and small (384, 12, 6) of Touvron et al. 2021 (DeiT),
-    table 1.
+    table 1. A view of another size than the encoder was built for (a small crop) has the positions stretched to it, as
+    in Caron et al. 2021 (DINO) and their code.
 
     Args:
         width: of a token; `heads` divides it.
@@ -44,14 +49,12 @@ class ViT:
         Raises:
             RecipeError: no patch fits the size.
         """
-        from torchvision.models.vision_transformer import VisionTransformer
-
         patch = self.patch or _patch(facts.size)
         if facts.size % patch:
             raise RecipeError(
                 f"a ViT with patches of {patch} px does not fit images of {facts.size} px; {patch} must divide it"
             )
-        model = VisionTransformer(
+        model = _any_size()(
             image_size=facts.size,
             patch_size=patch,
             num_layers=self.depth,
@@ -68,6 +71,32 @@ class ViT:
             model.conv_proj = embed
         model.heads = nn.Identity()  # type: ignore[assignment]
         return model
+
+
+@cache
+def _any_size() -> type[nn.Module]:
+    """torchvision's, with its parameters, but for views of any size."""
+    from torchvision.models.vision_transformer import VisionTransformer
+
+    class AnySize(VisionTransformer):
+        def forward(self, x: Float[Tensor, "row channel height width"]) -> Float[Tensor, "row dim"]:
+            patches = self.conv_proj(x)
+            tokens = torch.cat([self.class_token.expand(len(x), -1, -1), patches.flatten(2).mT], 1)
+            positions = _stretched(self.encoder.pos_embedding, patches.shape[-2], patches.shape[-1])
+            blocks = self.encoder
+            return blocks.ln(blocks.layers(blocks.dropout(tokens + positions)))[:, 0]
+
+    return AnySize
+
+
+def _stretched(positions: Float[Tensor, "one token dim"], tall: int, wide: int) -> Float[Tensor, "one place dim"]:
+    """The class token's position, and those of a square grid on one of another shape, bicubic."""
+    side = round((positions.shape[1] - 1) ** 0.5)
+    if (tall, wide) == (side, side):
+        return positions
+    grid = positions[:, 1:].mT.unflatten(2, (side, side))
+    grid = functional.interpolate(grid, size=(tall, wide), mode="bicubic", align_corners=False)
+    return torch.cat([positions[:, :1], grid.flatten(2).mT], 1)
 
 
 def _patch(size: int) -> int:

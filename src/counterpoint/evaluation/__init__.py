@@ -2,12 +2,13 @@
 
 One question a file: neighbours and probe (can classes be read off?), super_class (can any set of them?), ranking and
 pairs (are equals near?), clusters, geometry and spectra (is the space used?), maps (for the eye),
-map_quality (is the eye right?); protocol asks most.
+map_quality (is the eye right?); hardness (which negatives teach?); protocol asks most.
 """
 
 from counterpoint.evaluation.classification import confusion_matrix, top_k_accuracy
 from counterpoint.evaluation.clusters import cluster_agreement
 from counterpoint.evaluation.geometry import alignment, class_alignment, uniformity
+from counterpoint.evaluation.hardness import Forces, by_hardness, forces
 from counterpoint.evaluation.linear_heads import Converged, Passes
 from counterpoint.evaluation.map_quality import linearity, neighbour_purity
 from counterpoint.evaluation.maps import embedding_map
@@ -32,12 +33,14 @@ __all__ = [
     "Budget",
     "Converged",
     "Evaluation",
+    "Forces",
     "Measure",
     "Passes",
     "SuperClassErrors",
     "alignment",
     "alpha_req",
     "bootstrap",
+    "by_hardness",
     "class_alignment",
     "cluster_agreement",
     "confusion_matrix",
@@ -47,6 +50,7 @@ __all__ = [
     "evaluate",
     "every_subset",
     "few_label",
+    "forces",
     "knn_accuracy",
     "knn_predict",
     "linear_probe",

@@ -11,6 +11,7 @@ from counterpoint.negatives.centres import Centres
 from counterpoint.negatives.drawn import Drawn
 from counterpoint.negatives.exemplars import Exemplars
 from counterpoint.negatives.in_batch import InBatch
+from counterpoint.negatives.in_parts import InParts
 from counterpoint.negatives.mixed import Mixed, between, hardest
 from counterpoint.negatives.noise import Noise
 from counterpoint.negatives.other_views import OtherViews
@@ -32,6 +33,7 @@ __all__ = [
     "Drawn",
     "Exemplars",
     "InBatch",
+    "InParts",
     "Mixed",
     "Noise",
     "OtherViews",

@@ -87,5 +87,9 @@ def _nearest(cosine: Tensor) -> Int64[Tensor, " image"]:
     from scipy.optimize import linear_sum_assignment
 
     with torch.autocast(cosine.device.type, enabled=False):
-        _, columns = linear_sum_assignment(cosine.double().cpu().numpy(), maximize=True)
+        cosine = cosine.double()
+        # What a column has in all of its rows changes no choice, but costs the search most of its time: the rows of a
+        # young network all lie one way, nearer to some targets than to others (512 images: 65 ms, without it 8).
+        loss = cosine.amax(0) - cosine
+        _, columns = linear_sum_assignment(loss.cpu().numpy())
     return torch.as_tensor(columns, dtype=torch.int64).to(cosine.device)

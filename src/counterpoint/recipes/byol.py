@@ -3,12 +3,14 @@
 Source: Grill et al. 2020, arXiv:2006.07733, equation 2 and section 3.2.
 """
 
+from dataclasses import replace
+
 from counterpoint.heads import Heads, MLPHead
 from counterpoint.negatives import OtherViews
 from counterpoint.objectives import CosineRegression
-from counterpoint.optim import AdamW
+from counterpoint.optim import LARS, AdamW
 from counterpoint.pairing import SameSample
-from counterpoint.recipe import Recipe, recipe
+from counterpoint.recipe import Recipe, preset, recipe
 from counterpoint.schedules import Cosine as Decay
 from counterpoint.schedules import MomentumToOne
 from counterpoint.targets import MovingAverage
@@ -49,4 +51,18 @@ def byol(
         optim=AdamW(lr=Decay(lr * (batch_size / 256) ** 0.5, warmup_epochs=min(10, epochs / 10)), weight_decay=1e-4),
         batch_size=batch_size,
         epochs=epochs,
+    )
+
+
+@preset(byol, encoder="resnet18", momentum=0.99, hidden=4096, policy="asym-cifar", batch_size=256, epochs=1000, lr=1.0)
+def cifar(made: Recipe) -> Recipe:
+    """solo-learn's on CIFAR-10, for which it gives 92.58 % linear accuracy.
+
+    The learning rate is that of a batch of 256, and grows with the batch. Deviation: its first convolution pads by 2.
+
+    Source: github.com/vturrisi/solo-learn, scripts/pretrain/cifar/byol.yaml, and README.md at 5226562.
+    """
+    rate = made.dials["lr"] * made.batch_size / 256
+    return replace(
+        made, optim=LARS(Decay(rate, warmup_epochs=10, warmup_start=3e-5), weight_decay=1e-5, clip=True, trust=0.02)
     )

@@ -3,13 +3,16 @@
 Source: Wu et al. 2018, arXiv:1805.01978, equations 2 to 6.
 """
 
+from dataclasses import replace
+
 from counterpoint.heads import Heads, MLPHead
 from counterpoint.negatives import Bank
 from counterpoint.objectives import Contrast, NoiseContrastive
-from counterpoint.optim import AdamW
+from counterpoint.optim import SGD, AdamW
 from counterpoint.pairing import SameSample
-from counterpoint.recipe import Recipe, recipe
+from counterpoint.recipe import Recipe, preset, recipe
 from counterpoint.schedules import Cosine as Decay
+from counterpoint.schedules import Steps
 from counterpoint.scores import Cosine
 from counterpoint.types import Encoder, Facts
 from counterpoint.views import Views, default, named
@@ -52,3 +55,17 @@ def instdisc(
         batch_size=batch_size,
         epochs=epochs,
     )
+
+
+@preset(instdisc, encoder="resnet18", temperature=0.1, policy="instdisc-cifar", batch_size=128, epochs=200, lr=0.06)
+def cifar(made: Recipe) -> Recipe:
+    """The released code on CIFAR-10, for which it gives no accuracy.
+
+    The learning rate is that of a batch of 256, and grows with the batch: 0.03 at 128; it is a tenth from epoch 120 on,
+    and a hundredth from epoch 160 on.
+
+    Source: github.com/zhirongw/lemniscate.pytorch, README.md at 17eda04 (`--nce-k 0 --nce-t 0.1 --lr 0.03`) and
+    cifar.py at c5f1bd1.
+    """
+    rate = made.dials["lr"] * made.batch_size / 256
+    return replace(made, optim=SGD(Steps(rate, (120.0, 160.0)), weight_decay=5e-4))

@@ -3,14 +3,17 @@
 Source: He et al. 2020, arXiv:1911.05722, algorithm 1; Chen et al. 2020, arXiv:2003.04297 (v2).
 """
 
+from dataclasses import replace
+
 from counterpoint.encoders import SplitBatchNorm
 from counterpoint.heads import Heads, MLPHead
 from counterpoint.negatives import Queue
 from counterpoint.objectives import Contrast
-from counterpoint.optim import AdamW
+from counterpoint.optim import SGD, AdamW
 from counterpoint.pairing import SameSample
-from counterpoint.recipe import Recipe, recipe
+from counterpoint.recipe import Recipe, preset, recipe, set_path
 from counterpoint.schedules import Cosine as Decay
+from counterpoint.schedules import MomentumToOne
 from counterpoint.scores import Cosine
 from counterpoint.targets import MovingAverage
 from counterpoint.types import Encoder, Facts
@@ -56,3 +59,56 @@ def moco(
         batch_size=batch_size,
         epochs=epochs,
     )
+
+
+@preset(
+    moco,
+    encoder="resnet18",
+    temperature=0.1,
+    queue=4096,
+    momentum=0.99,
+    split=8,
+    hidden=0,
+    policy="moco-cifar",
+    batch_size=512,
+    epochs=200,
+    lr=0.03,
+)
+def cifar(made: Recipe) -> Recipe:
+    """The authors' notebook on CIFAR-10, for which it gives 82.6 % kNN accuracy; with 800 epochs 88.7 %.
+
+    The learning rate is that of a batch of 256, and grows with the batch; the released cosine moves once an epoch.
+
+    Source: github.com/facebookresearch/moco, colab/moco_cifar10_demo.ipynb at f736491, its asymmetric form.
+    """
+    return replace(made, optim=SGD(Decay(made.dials["lr"] * made.batch_size / 256), weight_decay=5e-4))
+
+
+@preset(
+    moco,
+    encoder="resnet18",
+    temperature=0.2,
+    queue=32768,
+    momentum=0.99,
+    symmetric=True,
+    split=1,
+    hidden=2048,
+    width=256,
+    policy="weak-cifar",
+    batch_size=256,
+    epochs=1000,
+    lr=0.3,
+)
+def cifar_v2_plus(made: Recipe) -> Recipe:
+    """solo-learn's MoCo v2+ on CIFAR-10, for which it gives 92.94 % linear accuracy.
+
+    The momentum rises from 0.99 to 0.999. The learning rate is that of a batch of 256, and grows with the batch.
+    Deviations: there each view has a queue of this size, here one queue takes the keys of both; its first convolution
+    pads by 2.
+
+    Source: github.com/vturrisi/solo-learn, scripts/pretrain/cifar/mocov2plus.yaml and solo/methods/mocov2plus.py, and
+    README.md at 5226562.
+    """
+    rate = made.dials["lr"] * made.batch_size / 256
+    rises = set_path(made, "target.momentum", MomentumToOne(made.dials["momentum"], 0.999))
+    return replace(rises, optim=SGD(Decay(rate, warmup_epochs=10, warmup_start=3e-5), weight_decay=1e-4))

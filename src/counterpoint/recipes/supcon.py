@@ -8,7 +8,7 @@ from dataclasses import replace
 from counterpoint.heads import Heads, MLPHead
 from counterpoint.negatives import InBatch
 from counterpoint.objectives import Contrast
-from counterpoint.optim import SGD, AdamW
+from counterpoint.optim import LARS, SGD, AdamW
 from counterpoint.pairing import SameClass
 from counterpoint.recipe import Recipe, preset, recipe
 from counterpoint.schedules import Cosine as Decay
@@ -65,4 +65,25 @@ def cifar(made: Recipe) -> Recipe:
         made,
         objective=Contrast(made.dials["temperature"], times_temperature=1 / 0.07),
         optim=SGD(Decay(lr, end=lr * 1e-3, warmup_epochs=10, warmup_start=0.01), weight_decay=1e-4),
+    )
+
+
+@preset(supcon, encoder="resnet50", policy="simclr", temperature=0.1, batch_size=6144, epochs=350, lr=0.4)
+def paper(made: Recipe) -> Recipe:
+    """The paper's code on ImageNet at 224 pixels, but for its views; it gives no accuracy.
+
+    The projector is one linear layer, and the loss is multiplied by the temperature. The learning rate is that of a
+    batch of 256, and grows with the batch: 9.6 at 6,144. Deviations: its views are AutoAugment's, which are drawn from
+    policies that were learned with labels and are not among ours: simclr stands in their place. Its representation has
+    length one before the projector, and the bias of the projector decays.
+
+    Source: github.com/google-research/google-research, supcon/scripts/supcon_imagenet_resnet50.sh, configs.sh and
+    utils.py at 0c1bbe5.
+    """
+    rate = made.dials["lr"] * made.batch_size / 256
+    return replace(
+        made,
+        heads=Heads(projector=MLPHead(hidden=(), out=made.dials["width"])),
+        objective=Contrast(made.dials["temperature"], times_temperature=1.0),
+        optim=LARS(Decay(rate, warmup_epochs=12), weight_decay=1e-3, lr_in_momentum=True),
     )

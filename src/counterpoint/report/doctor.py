@@ -63,6 +63,19 @@ VITALS = (
         Axis("spread", low=0.0),
     ),
     Vital(
+        "Use of prototypes",
+        "Over how many prototypes the targets are spread, as if they were so evenly: those of all images of a batch "
+        "together, and that of one image.",
+        "all together use most of them, one image far fewer. Both low: all images have the same few. Both at the top: "
+        "no image's differ from another's.",
+        (
+            ("used", "all together", "s-learned"),
+            ("used_each", "one image", "s-projection"),
+            ("codes", "there are", "chance"),
+        ),
+        Axis("prototypes", low=0.0),
+    ),
+    Vital(
         "Gradient and update",
         "Length of the gradient, and of one update relative to the weights.",
         "both wander slowly. A climb by powers of ten is an explosion; a fall to nothing while the loss is high, "

@@ -71,8 +71,10 @@ def _simclr_cifar_merged(make: _Make) -> Views:
     return Views.twice(Merged(policy.ops))
 
 
-def _cifar(make: _Make, jitter: tuple[float, float, float, float], blur: float, solarize: float) -> Chain:
-    ops = [ResizedCrop(make.size), *make.jitter(*jitter), *make.grey()]
+def _cifar(
+    make: _Make, jitter: tuple[float, float, float, float], blur: float, solarize: float, smallest: float = 0.08
+) -> Chain:
+    ops = [ResizedCrop(make.size, scale=(smallest, 1.0)), *make.jitter(*jitter), *make.grey()]
     ops += make.blur(blur) if blur else []
     ops += [Solarize(p=solarize)] if solarize else []
     return Chain((*ops, HFlip()))
@@ -89,6 +91,19 @@ def _weak_cifar(make: _Make) -> Views:
 def _asym_cifar(make: _Make) -> Views:
     jitter = (0.4, 0.4, 0.2, 0.1)
     return Views((_cifar(make, jitter, 0.0, 0.0), _cifar(make, jitter, 0.0, 0.2)))
+
+
+def _vicreg_cifar(make: _Make) -> Views:
+    return Views.twice(_cifar(make, (0.4, 0.4, 0.2, 0.1), 0.0, 0.1, smallest=0.2))
+
+
+def _moco_cifar(make: _Make) -> Views:
+    return Views.twice(Chain((ResizedCrop(make.size), HFlip(), *make.jitter(0.4, 0.4, 0.4, 0.1), *make.grey())))
+
+
+def _instdisc_cifar(make: _Make) -> Views:
+    crop = ResizedCrop(make.size, scale=(0.2, 1.0))
+    return Views.twice(Chain((crop, *make.jitter(0.4, 0.4, 0.4, 0.4, p=1.0), *make.grey())))
 
 
 def _instdisc(make: _Make) -> Views:
@@ -109,6 +124,11 @@ def _supcon(make: _Make) -> Views:
 def _byol_asym(make: _Make) -> Views:
     head = (ResizedCrop(make.size, interpolation="bicubic"), HFlip(), *make.jitter(0.4, 0.4, 0.2, 0.1), *make.grey())
     return Views((Chain((*head, *make.blur(1.0))), Chain((*head, *make.blur(0.1), Solarize(p=0.2)))))
+
+
+def _moco_v3(make: _Make) -> Views:
+    head = (ResizedCrop(make.size, scale=(0.2, 1.0)), *make.jitter(0.4, 0.4, 0.2, 0.1), *make.grey())
+    return Views((Chain((*head, *make.blur(1.0), HFlip())), Chain((*head, *make.blur(0.1), Solarize(p=0.2), HFlip()))))
 
 
 def _swav(make: _Make) -> Views:
@@ -252,9 +272,21 @@ _POLICIES: dict[str, tuple[Callable[[_Make], Views], str]] = {
         _instdisc,
         "crop 0.2-1, grey, jitter (0.4 x 4) always, flip. Wu et al. 2018; MoCo v1",
     ),
+    "instdisc-cifar": (
+        _instdisc_cifar,
+        "crop 0.2-1, jitter (0.4 x 4) always, grey; no flip. The released CIFAR code of Wu et al. 2018",
+    ),
+    "moco-cifar": (
+        _moco_cifar,
+        "crop, flip, jitter (0.4, 0.4, 0.4, 0.1), grey; no blur. CIFAR notebook of MoCo's authors",
+    ),
     "moco-v2": (
         _moco_v2,
         "crop 0.2-1, jitter (0.4, 0.4, 0.4, 0.1), grey, blur, flip. Chen et al. 2020 (MoCo v2); SimSiam",
+    ),
+    "moco-v3": (
+        _moco_v3,
+        "byol-asym with a bilinear crop 0.2-1. The released code of Chen et al. 2021 (MoCo v3), --crop-min=.2",
     ),
     "multicrop-cifar": (
         _multicrop_cifar,
@@ -314,6 +346,10 @@ _POLICIES: dict[str, tuple[Callable[[_Make], Views], str]] = {
     "translate": (
         _translate,
         "shift by up to 0.15 of the side on each axis, only. Nissani; the range is ours, the paper gives none",
+    ),
+    "vicreg-cifar": (
+        _vicreg_cifar,
+        "crop 0.2-1, jitter (0.4, 0.4, 0.2, 0.1), grey, solarize 0.1, flip. CIFAR recipe of VICReg",
     ),
     "weak-cifar": (_weak_cifar, "symmetric-cifar with jitter (0.4, 0.4, 0.4, 0.1). CIFAR recipe of MoCo v2+"),
 }

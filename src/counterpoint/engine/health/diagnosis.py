@@ -6,6 +6,7 @@ not matter. Findings stand in the order of causes: one that another explains is 
 sits at its ceiling, collapsed; only the explosion is told).
 """
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -26,27 +27,38 @@ STILL = 1e-5  # an update of so little of the weights' norm
 LOST = 0.5  # share of anchors without a positive
 MOST = 0.9  # the same, from which it spoils the run and explains the rest
 STUCK = 0.9  # share of anchors whose softmax can't teach
-EQUAL = 0.1  # deviation of a dimension, 1 for isotropic rows
+EQUAL = 0.1  # deviation of a dimension, 1 for isotropic rows: two rows have a mean cosine of 1 - 0.1^2
+# Where the loss is lowest at one point, nothing turns back what is on the way there:
+DRAWN = 0.1**0.5  # the same after nine tenths of the way
+FALLEN = 0.4**0.5  # the same, as a share of its highest: three fifths of the spread are lost, healthy runs lose half
 BLURRED = 3e-3  # the same, below which rounding decides which candidate is the best
 FEW = {"z": 3.0, "h": 4.0}  # directions; young or briefly trained projectors use little more than three
 LUCK = 4.5  # standard deviations above guessing
+KINDS = 2.0  # of images that codes tell apart, on average; fewer are next to none
+SPREAD = 0.5  # share of the prototypes that codes could use which they do use, if they are balanced
+SAID = 0.02  # share of the most that a code could tell of its image; as near to the ceiling as a loss may be
 
 TITLES = {
     "no-positives": "No positives in the batch",
     "exploding-updates": "Exploding updates",
     "vanishing-updates": "Vanishing updates",
     "saturated-temperature": "Saturated temperature",
+    "one-prototype": "One prototype for all",
+    "uniform-assignments": "Uniform assignments",
     "loss-at-ceiling": "Loss at its ceiling",
     "complete-collapse": "Complete collapse",
     "dimensional-collapse": "Dimensional collapse",
 }
 COLLAPSES = {"complete-collapse", "dimensional-collapse"}
+CODES = {"one-prototype", "uniform-assignments"}
 # Without a cycle, so that of whatever holds something is told.
 EXPLAINS: Mapping[str, set[str]] = {
     "no-positives": {"loss-at-ceiling", "vanishing-updates", *COLLAPSES},
-    "exploding-updates": {"vanishing-updates", "saturated-temperature", "loss-at-ceiling", *COLLAPSES},
-    "vanishing-updates": {"loss-at-ceiling", *COLLAPSES},
+    "exploding-updates": {"vanishing-updates", "saturated-temperature", "loss-at-ceiling", *CODES, *COLLAPSES},
+    "vanishing-updates": {"loss-at-ceiling", *CODES, *COLLAPSES},
     "saturated-temperature": {"vanishing-updates", "loss-at-ceiling", *COLLAPSES},
+    "one-prototype": {"loss-at-ceiling", *COLLAPSES},
+    "uniform-assignments": {"loss-at-ceiling", *COLLAPSES},
     "loss-at-ceiling": COLLAPSES,
     "complete-collapse": {"dimensional-collapse"},
     "dimensional-collapse": set(),
@@ -58,8 +70,8 @@ class Finding:
     """Something that is wrong with a run.
 
     Args:
-        name: `complete-collapse`, `dimensional-collapse`, `loss-at-ceiling`, `saturated-temperature`, `no-positives`,
-            `exploding-updates` or `vanishing-updates`.
+        name: `complete-collapse`, `dimensional-collapse`, `loss-at-ceiling`, `one-prototype`, `uniform-assignments`,
+            `saturated-temperature`, `no-positives`, `exploding-updates` or `vanishing-updates`.
         title: the same for a person.
         since: the first step of those at which it held without a break.
         evidence: one sentence with numbers.
@@ -132,6 +144,7 @@ class Chart:
         self.informed = False  # whether anchors have lately found their positives better than by guessing
         self.learned = False  # whether they ever did
         self.blind = 0  # readings since, at which they did not although their rows were not all one
+        self.widest = 0.0  # that the rows ever spread
         self.peak: float | None = None  # of the learning rate
         self.rising = False
 
@@ -149,6 +162,7 @@ class Chart:
             return
         read = _Reading(int(line["step"]), line.get("loss"), rate, cast(Mapping[str, float], health))
         self.readings.append(read)
+        self.widest = max(self.widest, read("std", 0.0))
         anchors = read("anchors", 64.0)
         self.recent.append((anchors, anchors * read("accuracy", 0.0), anchors * read("chance", 1.0)))
         self.informed = self._informed()
@@ -248,18 +262,52 @@ def _saturated(chart: Chart) -> bool:
     return chart.readings[-1]("saturated", 0.0) > STUCK
 
 
+def _codes(read: _Reading) -> tuple[float, float, float] | None:
+    """Of codes: how many there are to share, how many kinds of images they tell apart, how much of them is used.
+
+    The mean of so many codes, each spread as it is, can use `used_each` times as many prototypes, or all.
+    """
+    count, used, each = (read(name, 0.0) for name in ("codes", "used", "used_each"))
+    if count < 2 or each <= 0:
+        return None
+    return count, used / each, used / min(count, each * read("anchors", count))
+
+
+def _one_prototype(chart: Chart) -> bool:
+    """All images have the same few: fewer are used than could be, and hardly by one image others than by the next."""
+    found = _codes(chart.readings[-1])
+    return found is not None and found[1] < KINDS and found[2] < SPREAD
+
+
+def _uniform(chart: Chart) -> bool:
+    """All are used, by every image alike."""
+    found = _codes(chart.readings[-1])
+    return found is not None and math.log(found[1]) < SAID * math.log(found[0]) and found[2] >= SPREAD
+
+
 def _at_ceiling(chart: Chart) -> bool:
     """The loss is that of equal scores, and no positive has lately been found, while there were rows to tell apart."""
     read = chart.readings[-1]
     if chart.informed or read.loss is None or "ceiling" not in read.health:
         return False
+    # A cross-entropy with codes falls to theirs, not to 0.
+    ceiling, floor = read.health["ceiling"], math.log(max(1.0, read("used_each", 1.0)))
+    high = read.loss > ceiling - 0.02 * (ceiling - floor)
     # Rows of few directions can't tell: that is a fault of its own.
-    return chart.blind >= PATIENCE and read.loss > 0.98 * read.health["ceiling"] and not _few_directions(chart)
+    return chart.blind >= PATIENCE and high and not _few_directions(chart)
 
 
 def _collapsed(chart: Chart) -> bool:
     read = chart.readings[-1]
-    return read("std", 1.0) < EQUAL and not _grows(chart, "std")
+    spread, drawn = read("std", 1.0), _drawn(read)
+    if drawn and spread < FALLEN * chart.widest:
+        return True
+    return spread < (DRAWN if drawn else EQUAL) and not _grows(chart, "std")
+
+
+def _drawn(read: _Reading) -> bool:
+    """Whether the loss would be lower if all rows pointed one way."""
+    return read.loss is not None and read.loss > read("one_point", math.inf)
 
 
 def _few_directions(chart: Chart) -> bool:
@@ -283,6 +331,8 @@ _CONDITIONS: Mapping[str, Callable[[Chart], bool | None]] = {
     "exploding-updates": _exploding,
     "vanishing-updates": _vanishing,
     "saturated-temperature": _saturated,
+    "one-prototype": _one_prototype,
+    "uniform-assignments": _uniform,
     "loss-at-ceiling": _at_ceiling,
     "complete-collapse": _collapsed,
     "dimensional-collapse": _few_directions,
@@ -328,12 +378,21 @@ _EVIDENCE: Mapping[str, Callable[[_Reading], str]] = {
         f"(gradient {read('grad_norm', 0.0):.1e}, learning rate {read.lr:.1e})"
     ),
     "saturated-temperature": _said_saturated,
+    "one-prototype": lambda read: (
+        f"the codes of all images use {read('used', 0.0):,.1f} of {read('codes', 0.0):,.0f} prototypes together, "
+        f"that of one image {read('used_each', 0.0):,.1f} of the same"
+    ),
+    "uniform-assignments": lambda read: (
+        f"the code of an image is spread over {read('used_each', 0.0):,.0f} of {read('codes', 0.0):,.0f} prototypes, "
+        f"those of all together over {read('used', 0.0):,.0f}: they hardly differ"
+    ),
     "loss-at-ceiling": lambda read: (
         f"the loss is {read.loss or 0.0:.3f}, that of equal scores is {read('ceiling', 0.0):.3f}, "
         f"and {read('accuracy', 0.0):.1%} of the anchors find a positive ({read('chance', 0.0):.1%} by guessing)"
     ),
     "complete-collapse": lambda read: (
         f"the deviation of a dimension of z is {read('std', 0.0):.2g}, where 1 is spread out and 0 is one point"
+        + (", to which the loss draws all" if _drawn(read) else "")
     ),
     "dimensional-collapse": _said_few,
 }

@@ -6,6 +6,7 @@ it would have without. Nothing here stops it either: what can't be read is left 
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from counterpoint.relations import Aligned, Explicit
 from counterpoint.sphere import Cosine, unit
 from counterpoint.types import Block, Columns, Encoded, Match, Objective, Relation, Tempered
 
@@ -36,22 +38,31 @@ def read(online: Encoded, matches: Sequence[Match], objective: Objective) -> dic
         rank_z, rank_h  effective rank: exp of the entropy of the singular values of the centred unit rows, as shares
                         of their sum (as `evaluation.spectra`)
         room_z, room_h  the largest that this could be, with so many rows of such a width
-        alignment       mean |x - y|^2 of unit rows over positive pairs of the relation
+        alignment       mean |x - y|^2 of unit rows over positive pairs of the relation; not of codes
         uniformity      log of the mean of exp(-2 |x - y|^2) over pairs of unit rows of z
         positive        mean score of positive pairs
         negative        mean score of the other pairs that take part
         accuracy        share of anchors whose best candidate is a positive; of tied ones, the share that is
         chance          the same by guessing
+        codes           candidates, where each anchor's target is a code: a distribution over the same prototypes
+        used            of these by the codes of all anchors together: exp of the entropy of their mean
+        used_each       by the code of one anchor: exp of the mean of their entropies
         anchors         that have a positive, of those looked at
         no_positive     share of anchors without one
         ceiling         the objective where all scores are equal; only for one that ignores what all scores share
+        one_point       the objective where all rows point one way; only for one of directions that has no ceiling
         saturated       share of anchors whose softmax can't teach: one negative holds 99 % of all, or rows of unit
                         length could be 300 logits apart, so that they have to crowd together (too cold); or the logits
                         of all candidates can't differ by a quarter (too hot); only for a `Tempered` objective
         reach           the mean of that largest difference of logits; likewise
         dead            share of units of h that are constant
 
-    Source: Wang and Isola 2020 (alignment, uniformity); Roy and Vetterli 2007 (effective rank); Chen and He 2021 (std).
+    The best of a code is its largest number, of which positives and accuracy are read; guessing is to take the best
+    candidate of another anchor. log(used / used_each) is what a code tells of its image, in nats: near 0 where all
+    images have one code.
+
+    Source: Wang and Isola 2020 (alignment, uniformity); Roy and Vetterli 2007 (effective rank); Chen and He 2021 (std);
+    Caron et al. 2021, section 5.3 (entropy of the target).
 
     Args:
         online: the rows; of the first view, at most 256 are looked at.
@@ -74,10 +85,7 @@ def read(online: Encoded, matches: Sequence[Match], objective: Objective) -> dic
         weight = value.new_tensor([weight for weight, values in each if name in values]) * value.isfinite()
         found[name] = (weight * value.nan_to_num(0.0, 0.0, 0.0)).sum() / weight.sum()
     read = dict(zip(found, torch.stack([v.double() for v in found.values()]).tolist(), strict=True))
-    level = _ceiling(matches, objective)
-    if level is not None:
-        read["ceiling"] = level
-    return _tidy(read)
+    return _tidy(read | _levels(matches, objective))
 
 
 def _tidy(read: Mapping[str, float]) -> dict[str, float]:
@@ -117,7 +125,10 @@ def _pairs(match: Match, temperature: float | None, budget: int) -> dict[str, Te
     tables = [_table(group, match.query if group.query is None else group.query, count) for group in match.columns]
     score, cosine, target, prior, length = (torch.cat(parts, 1) for parts in zip(*tables, strict=True))
     part = prior > -torch.inf
+    code = _is_code(match, target, part)
     positive, negative = (target > 0) & part, ~(target > 0) & part
+    if code:
+        positive, negative = target == target.amax(1, keepdim=True), torch.zeros_like(part)
     some, pairs = positive.any(1), positive.sum()
     best = score.masked_fill(~part, -torch.inf)
     best = best == best.amax(1, keepdim=True)
@@ -132,6 +143,9 @@ def _pairs(match: Match, temperature: float | None, budget: int) -> dict[str, Te
         "no_positive": 1 - some.float().mean(),
         "anchors": some.sum().float(),
     }
+    if code:
+        del found["alignment"]
+        found |= _codes(target) | {"chance": _by_another(best, positive, hit)}
     several = negative.sum(1) > 1
     if temperature is not None and bool(several.any()):
         logit = (score / temperature + prior).masked_fill(~negative, -torch.inf)[several]
@@ -141,6 +155,32 @@ def _pairs(match: Match, temperature: float | None, budget: int) -> dict[str, Te
         found["saturated"] = ((hardest > ONE_HOT) | (reach < FLAT) | (bounded & (reach > STEEP))).float().mean()
         found["reach"] = reach.mean()
     return found
+
+
+def _is_code(match: Match, target: Tensor, part: Tensor) -> bool:
+    """Whether the target of each anchor is a distribution, given as numbers, over the same candidates."""
+    if len(match.columns) != 1 or not isinstance(match.columns[0].relation, Explicit) or not bool(part.all()):
+        return False
+    return bool(((target.sum(1) - 1).abs() < 1e-3).all())
+
+
+def _codes(target: Float[Tensor, "anchor candidate"]) -> dict[str, Tensor]:
+    """How many candidates are used."""
+
+    def entropy(share: Tensor) -> Tensor:
+        return -torch.special.xlogy(share, share).sum(-1)
+
+    code = target.double()
+    used, each = entropy(code.mean(0)).exp(), entropy(code).mean().exp()
+    return {"codes": used.new_tensor(float(code.shape[1])), "used": used, "used_each": each}
+
+
+def _by_another(best: Tensor, positive: Tensor, hit: Float[Tensor, " anchor"]) -> Float[Tensor, ""]:
+    """The mean hit with the best candidate of another anchor in place of the own."""
+    first = best / best.sum(1, keepdim=True)
+    count = len(hit)
+    whole = first.sum(0) @ positive.to(first.dtype).sum(0)
+    return (whole - hit.sum()) / (count * (count - 1)) if count > 1 else hit.new_tensor(torch.nan)
 
 
 def _table(group: Columns, query: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
@@ -158,33 +198,42 @@ def _table(group: Columns, query: Tensor, count: int) -> tuple[Tensor, Tensor, T
     return score, cosine, block.target.to(score.dtype), block.log_prior.to(score.dtype), product
 
 
-def _ceiling(matches: Sequence[Match], objective: Objective) -> float | None:
-    """The loss where every candidate scores the same, from a few anchors; None where it depends on how much."""
+def _levels(matches: Sequence[Match], objective: Objective) -> dict[str, float]:
+    """The loss where all rows are one, from a few anchors: the ceiling where it depends on nothing else."""
     starts = [_start(match) for match in matches]
+    groups = [group for match in matches for group in match.columns]
+    directed = all(type(group.score) is Cosine for group in groups)
+    aligned = all(isinstance(group.relation, Aligned) for group in groups)
 
-    def level(value: float) -> tuple[float, float]:
+    def level(value: float, own: bool = False) -> tuple[float, float]:
         made: list[Match] = []
         for match, start in zip(matches, starts, strict=True):
             few = slice(start, start + FEWEST)
-            groups = [
+            alike = [
                 Columns(
                     _like(group.rows if group.rows.ndim == 2 else group.rows[few], value),
-                    _From(group.relation, start, min(FEWEST, len(match.query) - start)),
+                    group.relation if own else _From(group.relation, start, min(FEWEST, len(match.query) - start)),
                     group.score,
                     None if group.query is None else _like(group.query[few], value),
                 )
                 for group in match.columns
             ]
-            made.append(Match(_like(match.query[few], value), tuple(groups), match.weight))
+            made.append(Match(_like(match.query[few], value), tuple(alike), match.weight))
         loss = objective(made)
         return float(loss.total), loss.anchors
 
-    try:
+    # Anyone's objective, asked for another batch than the step's: whatever it raises must not end a healthy run.
+    with suppress(Exception):
         (low, anchors), (high, _) = level(0.0), level(1.0)
-    except Exception:
-        # Anyone's objective, asked for another batch than the step's: whatever it raises must not end a healthy run.
-        return None
-    return low if anchors and abs(low - high) <= 1e-3 * max(1.0, abs(low)) else None
+        if not anchors:
+            return {}
+        if abs(low - high) <= 1e-3 * max(1.0, abs(low)):
+            return {"ceiling": low}
+        return {"one_point": high} if directed else {}
+    if directed and aligned and not any(starts):
+        with suppress(Exception):
+            return {"one_point": level(1.0, own=True)[0]}
+    return {}
 
 
 def _start(match: Match) -> int:

@@ -11,7 +11,13 @@ Settings = dict[str, Any]
 RATES = {"SGD": 0.05, "LARS": 1.0}  # a learning rate that suits, for others 1e-3
 NARROW = 16  # a layer that is no wider can't carry more directions than this
 REPELLING = ("Contrast", "CosineEmbedding", "Debiased", "Margin", "Triplet", "NoiseContrastive")
-COMPARED = ("InBatch", "Queue", "Centres", "Drawn", "ByView", "AcrossViews", "Bank", "Exemplars", "Mixed")
+COMPARED = (
+    "AcrossViews", "Ahead", "Asking", "Bank", "Branches", "ByView", "Centres", "Drawn", "Exemplars", "InBatch", "Mixed",
+    "Parametric", "Queue", "SameImage",
+)  # fmt: skip
+CODED = ("Prototypes", "Centred")
+# What keeps rows apart where nothing is compared with negatives: of an objective, its weight, and a usual one.
+HOLDING = {"AlignUniform": ("uniform", 1.0), "VICReg": ("variance", 25.0)}
 CONTRAST = "counterpoint.objectives:Contrast(temperature=0.2)"
 IN_BATCH = "counterpoint.negatives:InBatch"
 
@@ -190,12 +196,70 @@ def _saturated(recipe: Mapping[str, Any], health: Mapping[str, float]) -> tuple[
     return f"{said} temperature: from 0.05 to 1 suits cosines, 1 suits plain products.", _temperature(recipe, value)
 
 
+def _one_prototype(recipe: Mapping[str, Any], health: Mapping[str, float]) -> tuple[str, Settings]:
+    if _own(recipe, "negatives", "Prototypes"):
+        if not _at(recipe, "negatives.iterations"):
+            return "Nothing shares the prototypes out, as Sinkhorn has no iterations: give it some.", (
+                {"negatives.iterations": 3}
+            )
+        return "More iterations share the prototypes out more evenly; then a lower learning rate.", (
+            {"negatives.iterations": 10}
+        )
+    if _own(recipe, "negatives", "Centred"):
+        momentum = _at(recipe, "negatives.momentum")
+        if not isinstance(momentum, int | float) or momentum > 0.9:
+            return "The centre hardly moves, or never (momentum 1), so that one output can win everywhere: move it.", (
+                {"negatives.momentum": 0.9}
+            )
+        return "A higher temperature of the target sharpens less; then a lower learning rate.", _sharpened(recipe, 0.7)
+    return "Share the prototypes out evenly among the images of a batch, as Sinkhorn or a centre does.", {}
+
+
+def _uniform(recipe: Mapping[str, Any], health: Mapping[str, float]) -> tuple[str, Settings]:
+    if _own(recipe, "negatives", "Prototypes"):
+        epsilon = _at(recipe, "negatives.epsilon")
+        if isinstance(epsilon, int | float) and epsilon > 0.05:
+            return "The codes are too smooth: lower their epsilon.", _knob(recipe, "epsilon", "negatives.epsilon", 0.05)
+    elif _own(recipe, "negatives", "Centred") and _unsharpened(recipe):
+        return (
+            "Nothing sharpens the target, as its temperature is about that of the prediction: lower it to less than "
+            "half of that.",
+            _sharpened(recipe, 0.4),
+        )
+    return (
+        "All images look alike to the prototypes: sharper targets, views that keep more of the image, or a lower "
+        "learning rate.",
+        _slower(recipe),
+    )
+
+
+def _unsharpened(recipe: Mapping[str, Any]) -> bool:
+    """Whether the target's temperature is about that of the prediction, or comes to it."""
+    whole, now = _at(recipe, "objective.temperature"), _at(recipe, "negatives.temperature")
+    now = cast(Mapping[str, Any], now).get("end") if isinstance(now, Mapping) else now
+    return isinstance(whole, int | float) and isinstance(now, int | float) and now > 0.8 * whole
+
+
+def _sharpened(recipe: Mapping[str, Any], share: float) -> Settings:
+    """The target's temperature as a share of the prediction's; nothing where that is no number."""
+    whole = _at(recipe, "objective.temperature")
+    if not isinstance(whole, int | float):
+        return {}
+    value = float(f"{share * whole:.2g}")
+    if not isinstance(_at(recipe, "negatives.temperature"), Mapping):
+        return {"negatives.temperature": value}
+    return {
+        **_knob(recipe, "target_temperature", "negatives.temperature.start", value),
+        **_knob(recipe, "target_temperature_end", "negatives.temperature.end", value),
+    }
+
+
 def _at_ceiling(recipe: Mapping[str, Any], health: Mapping[str, float]) -> tuple[str, Settings]:
     settings: Settings = {}
     centres = _own(recipe, "negatives", "Centres")
     if not _own(recipe, "pairing", "SameSample") and not (centres and _own(recipe, "pairing", "SameClass")):
         settings["pairing"] = f"counterpoint.pairing:{'SameClass' if centres else 'SameSample'}"
-    if not _own(recipe, "negatives", *COMPARED):
+    if not _own(recipe, "negatives", *COMPARED, *CODED):
         settings["negatives"] = IN_BATCH
     if settings:
         return "Check that what is paired belongs together; pairs that surely do are tried by these settings.", settings
@@ -219,6 +283,18 @@ def _collapsed(recipe: Mapping[str, Any], health: Mapping[str, float]) -> tuple[
         return "The hardest negatives of a batch draw all rows to one point: take semi-hard ones.", (
             _knob(recipe, "mining", "objective.mining", "semi-hard")
         )
+    if _own(recipe, "objective", "CosineRegression"):
+        return _unheld(recipe) or _held_back(recipe)
+    for name, (weight, usual) in HOLDING.items():
+        if _own(recipe, "objective", name):
+            now = _at(recipe, f"objective.{weight}")
+            if isinstance(now, int | float) and now < usual / 10:
+                return f"Nothing holds different images apart, as the weight of {weight} is {now:g}: raise it.", (
+                    _knob(recipe, weight, f"objective.{weight}", usual)
+                )
+            return _held_back(recipe)
+    if _own(recipe, "negatives", *CODED):
+        return _held_back(recipe)
     if not _own(recipe, "objective", *REPELLING):
         settings["objective"] = CONTRAST
     if "negative" not in health or not _own(recipe, "negatives", *COMPARED):
@@ -229,6 +305,32 @@ def _collapsed(recipe: Mapping[str, Any], health: Mapping[str, float]) -> tuple[
             "target that is not trained (a stop-gradient) with a predictor.",
             settings,
         )
+    return _held_back(recipe)
+
+
+def _unheld(recipe: Mapping[str, Any]) -> tuple[str, Settings] | None:
+    """What a regression of one view on another lacks, so that nothing holds different images apart."""
+    width = _at(recipe, "heads.projector.out")
+    trained, plain = _own(recipe, "target", "Same"), not _kind(recipe, "heads.predictor") and isinstance(width, int)
+    if trained and plain:
+        return (
+            "Nothing holds different images apart: give the anchors negatives and an objective that repels them, or a "
+            "target that is not trained (a stop-gradient) with a predictor.",
+            {"objective": CONTRAST, "negatives": IN_BATCH},
+        )
+    if trained:
+        return "Nothing holds different images apart: there are no negatives, and the target has no stop-gradient.", {
+            "target": "counterpoint.targets:StopGradient"
+        }
+    if plain:
+        return "Nothing holds different images apart: there are no negatives, and no predictor.", {
+            "heads.predictor": f"counterpoint.heads:MLPHead(({max(width // 4, 32)},), {width})"
+        }
+    return None
+
+
+def _held_back(recipe: Mapping[str, Any]) -> tuple[str, Settings]:
+    """Where something holds the rows apart, but not enough."""
     if _decay(recipe):
         return "Weight decay shrinks the weights faster than the loss moves them: lower it.", _decay(recipe)
     if _widened(recipe):
@@ -242,6 +344,9 @@ def _few_directions(recipe: Mapping[str, Any], health: Mapping[str, float]) -> t
         return "A layer is so narrow that only a few directions can pass: widen it.", settings
     if _decay(recipe):
         return "Weight decay shrinks all directions but the strongest: lower it.", _decay(recipe)
+    unheld = _unheld(recipe) if _own(recipe, "objective", "CosineRegression") else None
+    if unheld:
+        return unheld
     temperature = _at(recipe, "objective.temperature")
     if isinstance(temperature, int | float) and temperature > 0.2 and _own(recipe, "score", "Cosine"):
         return (
@@ -259,6 +364,8 @@ _REMEDIES = {
     "exploding-updates": _exploding,
     "vanishing-updates": _vanishing,
     "saturated-temperature": _saturated,
+    "one-prototype": _one_prototype,
+    "uniform-assignments": _uniform,
     "loss-at-ceiling": _at_ceiling,
     "complete-collapse": _collapsed,
     "dimensional-collapse": _few_directions,
