@@ -1,3 +1,4 @@
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -5,6 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from counterpoint.cli.methods import markdown
+from counterpoint.errors import RunError
 from counterpoint.report.charts import Axis
 from counterpoint.report.drawings import draw_points
 from counterpoint.report.exhibits import Points, Section, Series, Table
@@ -17,6 +20,7 @@ from counterpoint.studies.conduct import find_study
 from counterpoint.studies.conduct import study as run_study
 from counterpoint.studies.league.choose import chosen
 from counterpoint.studies.league.claims import league_claims
+from counterpoint.studies.league.kept import read_kept
 from counterpoint.studies.league.methods import Entry, Group
 from counterpoint.studies.league.sections import About, league_sections
 from counterpoint.studies.study import Cell, Result, Results, Study
@@ -188,6 +192,25 @@ def test_claims_are_decided_by_their_rules(tmp_path: Path) -> None:
 
 def _sections(results: Results, entries: tuple[Entry, ...]) -> list[Section]:
     return league_sections(results, _about(entries))
+
+
+def test_the_page_of_methods_reads_what_was_kept(tmp_path: Path) -> None:
+    results, entries = _results(), _entries()
+    write_tables(tmp_path / "league-noise", _sections(results, entries))
+    (tmp_path / "league-noise" / "study.json").write_text(
+        json.dumps({"study": "league", "data": "noise", "command": "counterpoint study league"}), "utf-8"
+    )
+    kept = read_kept(tmp_path / "league-noise")
+    first = kept.places[0]
+    assert (first.recipe, first.group, first.rank, first.seeds) == ("simclr", "no labels", 1, 3)
+    assert first.learned == "learned"
+    assert first.linear == pytest.approx(ACCURACY["simclr"] + 1 / IMAGES), "the mean of three seeds"
+    assert {name for name, _ in kept.baselines} == {"raw pixels", "the untrained encoder"}
+    page = markdown(recipes().values(), [kept])
+    assert "## Measured on noise" in page
+    assert "| [`simclr`](#simclr) | no labels | 1 | " in page
+    with pytest.raises(RunError, match="holds no league"):
+        read_kept(tmp_path)
 
 
 def test_without_baselines_nobody_is_said_to_have_learned() -> None:

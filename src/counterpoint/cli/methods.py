@@ -1,11 +1,18 @@
 """`counterpoint methods`: which recipes there are, read from their files."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from counterpoint.cli._shell import first_line
+from counterpoint.errors import RecipeError
+from counterpoint.report.numbers import per_cent, ranged
 from counterpoint.signature import Signature, recipes
+
+if TYPE_CHECKING:
+    from counterpoint.studies.league.kept import Kept
 
 __all__ = ["markdown", "methods"]
 
@@ -14,11 +21,23 @@ STAGES = ("pairing", "negatives", "objective")
 
 @click.command(short_help="List the recipes.")
 @click.option("--markdown", "as_markdown", is_flag=True, help="As docs/methods.md, which is made by this command.")
-def methods(as_markdown: bool) -> None:
+@click.option(
+    "--league",
+    "leagues",
+    multiple=True,
+    metavar="FOLDER",
+    type=click.Path(path_type=Path),
+    help="With --markdown: what the league of this folder measured; may be repeated.",
+)
+def methods(as_markdown: bool, leagues: tuple[Path, ...]) -> None:
     """List the recipes: what each does, what data it needs, whose it is."""
     known = recipes().values()
+    if leagues and not as_markdown:
+        raise RecipeError("--league adds measured scores to the page of the methods; give --markdown too")
     if as_markdown:
-        click.echo(markdown(known), nl=False)
+        from counterpoint.studies.league.kept import read_kept
+
+        click.echo(markdown(known, [read_kept(folder) for folder in leagues]), nl=False)
         return
     first_line("methods")
     width = max((len(s.name) for s in known), default=0)
@@ -28,12 +47,14 @@ def methods(as_markdown: bool) -> None:
             click.echo(f"{'':<{width}}  {told}")
 
 
-def markdown(known: Iterable[Signature]) -> str:
-    """The page of the methods: one row for each recipe, and its dials."""
+def markdown(known: Iterable[Signature], leagues: Sequence["Kept"] = ()) -> str:
+    """The page of the methods: one row for each recipe, what leagues measured, and its dials."""
+    told = "".join(f" --league docs/results/{league.name}" for league in leagues)
     lines = [
         "# Methods",
         "",
-        "Made from the recipes by `counterpoint methods --markdown`; a test holds this page equal to what it prints.",
+        f"Made from the recipes by `counterpoint methods --markdown{told}`; a test holds this page equal to what it",
+        "prints.",
         "Accuracies of presets are those that their sources give: none of them was run here to its end.",
         "",
         "| recipe | method | what it does | data | pairing | negatives | objective | source |",
@@ -50,6 +71,8 @@ def markdown(known: Iterable[Signature]) -> str:
             s.source,
         )
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    for league in leagues:
+        lines += _measured(league)
     for s in known:
         lines += ["", f"## {s.name}", "", "| dial | type | default | meaning |", "|---|---|---|---|"]
         for dial in s.dials:
@@ -59,6 +82,37 @@ def markdown(known: Iterable[Signature]) -> str:
             lines += ["", "| preset | what it is | dials | source |", "|---|---|---|---|"]
             lines += [f"| `--preset {p.name}` | {p.summary} | {_code(p.flags)} | {p.source} |" for p in s.presets]
     return "\n".join(lines) + "\n"
+
+
+def _measured(league: "Kept") -> list[str]:
+    """What each recipe reached, at the small scale at which all were compared."""
+    beaten = ", ".join(f"{name} {per_cent(value)}" for name, value in league.baselines)
+    lines = [
+        "",
+        f"## Measured on {league.data}",
+        "",
+        f"[The league](results/{league.name}/index.html) trains all with one small encoder and one budget of views, "
+        f"by `{league.command}`. Linear probe: mean over seeds, with the 95 % interval over seeds and test images. "
+        f"Beside it: {beaten}.",
+        "",
+        "| recipe | group | rank | linear probe | kNN | seeds | learned? | doctor | dials | encoder |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for place in league.places:
+        linear = "" if place.linear is None else per_cent(place.linear)
+        if place.low is not None and place.high is not None:
+            linear += f" ({ranged(place.low, place.high, 'share')})"
+        cells = (
+            f"[`{place.recipe}`](#{place.recipe})",
+            place.group,
+            str(place.rank or ""),
+            linear,
+            "" if place.knn is None else per_cent(place.knn),
+            str(place.seeds or ""),
+            *(place.learned, place.doctor, place.dials, place.encoder),
+        )
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return lines
 
 
 def _composition(signature: Signature) -> str:
