@@ -112,23 +112,25 @@ def measured(
     candidates = [Numerics(p, layout) for p in precisions for layout in layouts]
     if len(candidates) == 1:
         return candidates[0], {}
-    seconds: dict[str, float] = {}
-    best, best_time = candidates[0], float("inf")
-    for candidate in candidates:
-        trial = candidate.arrange(deepcopy(model))
-        times: list[float] = []
-        for repeat in range(4):
+    trials = [(candidate, candidate.arrange(deepcopy(model))) for candidate in candidates]
+    times: list[list[float]] = [[] for _ in candidates]
+    # In turns, so that whatever else the machine does slows all of them alike.
+    for repeat in range(4):
+        quickest = min((one[-1] for one in times if one), default=float("inf"))
+        for (candidate, trial), taken in zip(trials, times, strict=True):
+            if repeat > 1 and taken[-1] > 2 * quickest:
+                continue
             start = time.perf_counter()
             work(trial, candidate)
             if device.type == "cuda":
                 torch.cuda.synchronize(device)
-            times.append(time.perf_counter() - start)
-            if repeat == 1 and times[-1] > 2 * best_time:
-                break
-        taken = min(times[1:])
-        seconds[f"{candidate.precision} {'channels-last' if candidate.channels_last else 'contiguous'}"] = round(
-            taken, 6
-        )
-        if taken < (best_time if candidate is candidates[0] else 0.95 * best_time):
-            best, best_time = candidate, taken
+            taken.append(time.perf_counter() - start)
+    best, best_time = candidates[0], float("inf")
+    seconds: dict[str, float] = {}
+    for candidate, taken in zip(candidates, times, strict=True):
+        least = min(taken[1:])
+        layout = "channels-last" if candidate.channels_last else "contiguous"
+        seconds[f"{candidate.precision} {layout}"] = round(least, 6)
+        if least < (best_time if candidate is candidates[0] else 0.95 * best_time):
+            best, best_time = candidate, least
     return replace(best), seconds
