@@ -239,6 +239,7 @@ def test_points_are_shaded_by_their_value() -> None:
 # ---------------------------------------------------------------- as it is run
 
 
+@pytest.mark.slow
 def test_the_league_runs_from_training_to_its_page(tmp_path: Path) -> None:
     options = {"methods": "simclr,supervised,autoencoder", "images": 200}
     done = run_study(
