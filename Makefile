@@ -65,13 +65,10 @@ check: $(VENV)/.dev
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow and not browser and not network and not gpu"
 
-# Other libraries live beside the package only here: what `make bench` measures and `make test-peers` compares with.
-$(VENV)/.peers: $(VENV)/.dev
-	@echo "installing the libraries to compare losses with into $(VENV) (once)"
+# Other libraries live beside the package only here: what `make bench` measures and `make test-peers` compares with, the
+# latter in their newest versions each time.
+test-peers: $(VENV)/.dev
 	@$(BIN)/python -m pip install --quiet --upgrade --group peers
-	@touch $@
-
-test-peers: $(VENV)/.peers
 	$(BIN)/python -m pytest -m peers --require-peers
 
 $(VENV)/.bench: $(VENV)/.package

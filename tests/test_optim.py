@@ -254,6 +254,22 @@ def test_frozen_parameters_are_left_out():
     assert sum(len(group["params"]) for group in optimizer.param_groups) == 2
 
 
+@pytest.mark.parametrize("part", [SGD(0.1), SGD(0.1, nesterov=True), LARS(0.1), Adam(0.1), AdamW(0.1)], ids=repr)
+def test_what_was_frozen_at_first_thaws(part: Optim):
+    """As if it had been alone: its first step is a first step."""
+    late, alone = (nn.ParameterList([nn.Parameter(torch.ones(3)) for _ in range(count)]) for count in (2, 1))
+    both, one = (part.build(held) for held in (late, alone))
+    for step in range(4):
+        for optimizer in (both, one):
+            part.set_lr(optimizer, Clock(step, 4, 4))
+        late[0].grad = torch.tensor([1.0, 2.0, 3.0])
+        late[1].grad = alone[0].grad = None if step < 2 else torch.tensor([0.3, 0.2, 0.1]) * step
+        both.step()
+        one.step()
+    assert torch.equal(late[1], alone[0])
+    assert not torch.equal(late[1], torch.ones(3))
+
+
 def test_clipping():
     def moved(clip_norm: float | None) -> float:
         weight = nn.Parameter(torch.zeros(2, 2))

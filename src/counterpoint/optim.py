@@ -173,7 +173,18 @@ class SGD(Optim):
 
     def _make(self, groups: list[dict[str, Any]]) -> Optimizer:
         # A momentum above 0 is what torch asks of nesterov; set_lr puts the step's own there.
-        return torch.optim.SGD(groups, lr=0.0, momentum=0.9, nesterov=self.nesterov, fused=True)
+        return _SGD(groups, lr=0.0, momentum=0.9, nesterov=self.nesterov, fused=True)
+
+
+class _SGD(torch.optim.SGD):
+    """torch's, whose fused step cannot take weights that were frozen at first and have no momentum where others do."""
+
+    def step(self, closure: Any = None) -> Any:
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None and self.state[parameter].get("momentum_buffer") is None:
+                    self.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+        return super().step(closure)
 
 
 @dataclass(frozen=True)

@@ -98,7 +98,10 @@ def recipe(function: Compose) -> Compose:
             expected = hints.get(name, Any)
             if not _fits(dials[name], expected):
                 raise RecipeError(f"{function.__name__}: {name} is {dials[name]!r}, expected {_kind(expected)}")
-        made = function(facts, encoder, **dials)
+        try:
+            made = function(facts, encoder, **dials)
+        except RecipeError as error:
+            raise _of_a_dial(function, facts, encoder, dials, error) from error
         given = {p: dials.get(p, signature.parameters[p].default) for p in known}
         return dataclasses.replace(made, name=function.__name__, dials=given)
 
@@ -110,7 +113,23 @@ def recipe(function: Compose) -> Compose:
     return composed
 
 
-def preset(of: Compose, /, encoder: str | None = None, **dials: Any) -> Callable[[Change], Change]:
+def _of_a_dial(
+    function: Compose, facts: Facts, encoder: Encoder, dials: Mapping[str, Any], error: RecipeError
+) -> RecipeError:
+    """A part's complaint about its own field, with the dial that was given: the one without which it is content."""
+    for name, value in dials.items():
+        try:
+            function(facts, encoder, **{other: v for other, v in dials.items() if other != name})
+        except RecipeError:
+            continue
+        named = re.search(rf"\b{name}\b", str(error))
+        return error if named else type(error)(f"{function.__name__} cannot take {name}={value!r}: {error}")
+    return error
+
+
+def preset(
+    of: Compose, /, encoder: str | None = None, size: int | None = None, **dials: Any
+) -> Callable[[Change], Change]:
     """Mark a function that finishes a recipe as it was published: its name becomes the preset's.
 
     The recipe is composed with the preset's dials, but for those that a person gives; then the function puts in place
@@ -120,6 +139,7 @@ def preset(of: Compose, /, encoder: str | None = None, **dials: Any) -> Callable
     Args:
         of: the recipe.
         encoder: the name of the encoder that the settings are for; whoever composes looks it up.
+        size: of the images that they are for, in pixels; others are trained on with a note. None: any.
         dials: literals, in place of the defaults; the command line reads them from the file.
     """
 
@@ -204,6 +224,11 @@ def compose(
         made = dataclasses.replace(made, name=name)
     for path, value in (settings or {}).items():
         made = set_path(made, path, value)
+    if made.heads.predictor is None and any(group.name == "predictor" for group in made.optim.groups):
+        raise RecipeError(
+            f"{made.name} has no predictor now, but its optimizer has a group for one; also give "
+            '--set "optim.groups=()"'
+        )
     return made
 
 

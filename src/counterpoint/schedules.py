@@ -27,7 +27,7 @@ def _warm_up(clock: Clock, epochs: float) -> float:
 def _check(name: str, **not_negative: float) -> None:
     for field, number in not_negative.items():
         if number < 0:
-            raise RecipeError(f"{name}({field}={number:g}) is negative; give {field} of 0 or more epochs")
+            raise RecipeError(f"{name}({field}={number:g}) is negative; give 0 or more epochs")
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,11 @@ class Constant(Schedule):
     def at(self, clock: Clock) -> float:
         """The number."""
         return self.number
+
+    @property
+    def ends(self) -> tuple[float, ...]:
+        """The number."""
+        return (self.number,)
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,11 @@ class Linear(Schedule):
         length = clock.total_steps if self.epochs is None else self.epochs * clock.steps_per_epoch
         share = min(1.0, clock.step / length) if length > 0 else 1.0
         return self.start + (self.end - self.start) * share
+
+    @property
+    def ends(self) -> tuple[float, ...]:
+        """Start and end."""
+        return self.start, self.end
 
 
 @dataclass(frozen=True)
@@ -105,6 +115,11 @@ class Cosine(Schedule):
         share = min(1.0, (clock.step - warm_up) / rest) if rest > 0 else 0.0
         return self.end + (self.start - self.end) * (1.0 + math.cos(math.pi * share)) / 2.0
 
+    @property
+    def ends(self) -> tuple[float, ...]:
+        """Where the warm-up starts, if there is one, top and end."""
+        return (*((self.warmup_start,) if self.warmup_epochs else ()), self.start, self.end)
+
 
 @dataclass(frozen=True)
 class Steps(Schedule):
@@ -134,6 +149,11 @@ class Steps(Schedule):
         share = clock.step / warm_up if clock.step < warm_up else 1.0
         return self.start * self.gamma**passed * share
 
+    @property
+    def ends(self) -> tuple[float, ...]:
+        """0, if there is a warm-up, the value before the first milestone and that after the last."""
+        return (*((0.0,) if self.warmup_epochs else ()), self.start, self.start * self.gamma ** len(self.milestones))
+
 
 @dataclass(frozen=True)
 class MomentumToOne(Schedule):
@@ -158,6 +178,11 @@ class MomentumToOne(Schedule):
     def at(self, clock: Clock) -> float:
         """The value at this step."""
         return self.end - (self.end - self.start) * (1.0 + math.cos(math.pi * clock.share)) / 2.0
+
+    @property
+    def ends(self) -> tuple[float, ...]:
+        """Start and end."""
+        return self.start, self.end
 
 
 def value(number: Number, clock: Clock) -> float:

@@ -57,6 +57,7 @@ class Preset:
         encoder: the name of the encoder that they are for; None: any.
         dials: their values in place of the defaults.
         source: where they were published, from the docstring's `Source:`.
+        size: of the images that they are for, in pixels; None: any.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Preset:
     encoder: str | None
     dials: Mapping[str, Literal]
     source: str = ""
+    size: int | None = None
 
     @property
     def flags(self) -> str:
@@ -91,7 +93,7 @@ class Signature:
         source: the paper, from the docstring's `Source:`.
         needs_labels: as the pairing in its `Recipe(...)` says.
         dials: in the order of the file.
-        parts: what the function's `Recipe(...)` is made of, as written; empty where it is not written in one call.
+        parts: the classes that its `Recipe(...)` is made of, with default dials; empty where it is not one call.
         presets: in the order of the file.
     """
 
@@ -260,8 +262,8 @@ def _titled(line: str, name: str) -> tuple[str, str]:
 
 
 def _needs_labels(pairing: str) -> bool:
-    """Whether the class that this expression calls says so, in the folder of the pairings."""
-    return pairing.partition("(")[0] in _labelled()
+    """Whether this class says so, in the folder of the pairings."""
+    return pairing in _labelled()
 
 
 @cache
@@ -328,7 +330,7 @@ def _presets(path: Path, tree: ast.Module, recipe: str, dials: Sequence[Dial]) -
             values: dict[str, Literal] = {}
             for keyword in call.keywords:
                 where = f"{path}, line {keyword.lineno}: the preset {node.name!r} of {recipe}"
-                if keyword.arg not in (*known, "encoder"):
+                if keyword.arg not in (*known, "encoder", "size"):
                     raise RecipeError(
                         f"{where} sets {keyword.arg!r}, which is no dial; {nearest(str(keyword.arg), known)}"
                     )
@@ -336,10 +338,14 @@ def _presets(path: Path, tree: ast.Module, recipe: str, dials: Sequence[Dial]) -
                     values[keyword.arg] = ast.literal_eval(keyword.value)
                 except ValueError as error:
                     raise RecipeError(f"{where} must give literals, got {ast.unparse(keyword.value)}") from error
-            encoder = values.pop("encoder", None)
+            encoder, size = values.pop("encoder", None), values.pop("size", None)
+            if not isinstance(size, int | None):
+                raise RecipeError(
+                    f"{path}: the preset {node.name!r} of {recipe} has the size {size!r}, expected pixels"
+                )
             told = (ast.get_docstring(node) or "").splitlines()
             named = None if encoder is None else str(encoder)
-            yield Preset(node.name, told[0] if told else "", named, values, _entry(told, "Source:"))
+            yield Preset(node.name, told[0] if told else "", named, values, _entry(told, "Source:"), size)
 
 
 def _comments(path: Path) -> dict[int, tuple[bool, str]]:
@@ -354,7 +360,10 @@ def _comments(path: Path) -> dict[int, tuple[bool, str]]:
 
 
 def _parts(function: ast.FunctionDef) -> Iterator[tuple[str, str]]:
-    """The arguments of the one `return Recipe(...)` of a recipe, as written."""
+    """The classes that the one `return Recipe(...)` of a recipe takes with default dials, by the name of its argument.
+
+    A class with others in it is told with them: `Branches(Bank)`.
+    """
     made = [
         node.value
         for node in ast.walk(function)
@@ -364,6 +373,71 @@ def _parts(function: ast.FunctionDef) -> Iterator[tuple[str, str]]:
         and node.value.func.id == "Recipe"
     ]
     if len(made) == 1:
+        defaults = _Defaults.of(function)
         for argument in made[0].keywords:
             if argument.arg is not None:
-                yield argument.arg, ast.unparse(argument.value)
+                yield argument.arg, defaults.kind(argument.value)
+
+
+@dataclass(frozen=True)
+class _Defaults:
+    """What is known of the names in a recipe where every dial has its default.
+
+    Args:
+        values: of dials, and of what follows from them, but for names that the function gives more than one value.
+        local: the expressions of other names.
+    """
+
+    values: Mapping[str, Literal]
+    local: Mapping[str, ast.expr]
+
+    @classmethod
+    def of(cls, function: ast.FunctionDef) -> "_Defaults":
+        given = [
+            (target.id, node.value)
+            for node in ast.walk(function)
+            if isinstance(node, ast.Assign)
+            for target in node.targets
+            if isinstance(target, ast.Name)
+        ]
+        names = [*(name for name, _ in given), *(a.arg for a in (*function.args.args, *function.args.kwonlyargs))]
+        pairs = zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True)
+        values = {a.arg: ast.literal_eval(d) for a, d in pairs if d is not None and names.count(a.arg) == 1}
+        local: dict[str, ast.expr] = {}
+        for name, node in given:
+            if names.count(name) == 1:
+                found = cls(values, {}).value(node)
+                if found is None:
+                    local[name] = node
+                else:
+                    (values[name],) = found
+        return cls(values, local)
+
+    def kind(self, node: ast.expr) -> str:
+        """The class that an expression calls; both where the dials do not decide; nothing for a plain value."""
+        if isinstance(node, ast.Name) and node.id in self.local:
+            return self.kind(self.local[node.id])
+        if isinstance(node, ast.IfExp):
+            found = self.value(node.test)
+            either = (node.body, node.orelse) if found is None else (node.body if found[0] else node.orelse,)
+            return " or ".join(filter(None, dict.fromkeys(map(self.kind, either))))
+        if not isinstance(node, ast.Call):
+            return ""
+        name = ast.unparse(node.func).rpartition(".")[2]
+        inner = ", ".join(filter(None, map(self.kind, (*node.args, *(k.value for k in node.keywords)))))
+        if not name[:1].isupper():
+            return ""
+        return f"{name}({inner})" if inner else name
+
+    def value(self, node: ast.expr) -> tuple[Literal] | None:
+        """What a comparison of dials and literals says, in a tuple; None where it asks for more than these."""
+        plain = ast.Name | ast.Constant | ast.Tuple | ast.Compare | ast.BoolOp | ast.UnaryOp
+        plain |= ast.expr_context | ast.cmpop | ast.boolop | ast.unaryop
+        for inner in ast.walk(node):
+            if not isinstance(inner, plain) or (isinstance(inner, ast.Name) and inner.id not in self.values):
+                return None
+        # Nothing is called and no attribute is read.
+        try:
+            return (eval(compile(ast.Expression(node), "", "eval"), {"__builtins__": {}}, dict(self.values)),)
+        except TypeError:  # none < 3
+            return None

@@ -33,6 +33,7 @@ __all__ = [
     "Encoded",
     "Encoder",
     "Facts",
+    "Holding",
     "Images",
     "Loss",
     "Match",
@@ -46,6 +47,7 @@ __all__ = [
     "Rows",
     "Schedule",
     "Score",
+    "Shuffling",
     "Skipped",
     "Source",
     "Split",
@@ -53,6 +55,7 @@ __all__ = [
     "Target",
     "Tempered",
     "Towers",
+    "ends",
 ]
 
 
@@ -317,8 +320,18 @@ class Schedule(ABC):
     def at(self, clock: Clock) -> float:
         """Its value at this step."""
 
+    @property
+    def ends(self) -> tuple[float, ...]:
+        """What it moves between, so that a part can check a range before training; empty where that is not known."""
+        return ()
+
 
 Number = float | Schedule
+
+
+def ends(number: Number) -> tuple[float, ...]:
+    """The number, or what a schedule moves between."""
+    return number.ends if isinstance(number, Schedule) else (number,)
 
 
 # ---------------------------------------------------------------- the comparison
@@ -662,6 +675,16 @@ class Divided(Protocol):
 
 
 @runtime_checkable
+class Shuffling(Protocol):
+    """A target that may encode its keys in a random order of the whole batch."""
+
+    @property
+    def shuffle(self) -> bool:
+        """Whether it does."""
+        ...
+
+
+@runtime_checkable
 class Ranked(Protocol):
     """A layer that computes by itself on each rank, but has something to exchange with the others."""
 
@@ -684,8 +707,8 @@ class Negatives(Protocol):
         """The comparisons of a step."""
         ...
 
-    def seen(self, global_batch: int, views: int) -> int:
-        """How many negatives each anchor sees, at most."""
+    def seen(self, global_batch: int, views: int) -> int | None:
+        """How many negatives each anchor sees, at most; None: one for each other image of the data set."""
         ...
 
 
@@ -695,6 +718,19 @@ class Objective(Protocol):
 
     def __call__(self, matches: Sequence[Match]) -> Loss:
         """The mean over matches and anchors."""
+        ...
+
+
+@runtime_checkable
+class Holding(Protocol):
+    """An objective that says what in it keeps different images apart, so that the doctor can name what is missing."""
+
+    @property
+    def holds(self) -> str:
+        """`negatives`: it repels them; the name of a weight: that term of it does; `itself`: as it stands.
+
+        Whoever says nothing only attracts.
+        """
         ...
 
 

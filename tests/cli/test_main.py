@@ -295,7 +295,7 @@ def test_presets_stand_in_the_help_of_their_recipe(shell: Shell) -> None:
     said = " ".join(shell("train simclr --help").out.split())
     assert "Presets of simclr:" in said
     assert "--preset cifar The released code on CIFAR-10" in said
-    assert "--temperature 0.5 --batch-size 512 --epochs 1000 --lr 1.0" in said
+    assert "--temperature 0.5 --layers 3 --batch-size 512 --epochs 1000 --lr 1.0" in said
     assert "Presets of" not in shell("train triplet --help").out
     assert shell("train simclr --preset cifar").err.endswith("train simclr with its preset cifar on digits\n")
 
@@ -309,6 +309,9 @@ def test_methods(shell: Shell) -> None:
     row = next(line for line in page.splitlines() if line.startswith("| [`supcon`]"))
     assert "images with labels" in row
     assert "arXiv:2004.11362" in row
+    assert "`Contrast(temperature=0.1," in row
+    row = next(line for line in page.splitlines() if line.startswith("| [`pirl`]"))
+    assert "`Branches(inner=Bank(negatives=4096, momentum=0.5), share=0.5)`" in row
     assert "\n## supcon\n" in page
     assert "| `--temperature` | `float` | `0.1` |" in page
     assert "| `--preset cifar` | The released code on CIFAR, for which it gives 96.0 %" in page

@@ -42,7 +42,7 @@ def other(facts, encoder):
 def plain(facts, encoder, *, x: int = 1): ...
 
 
-@preset(own, encoder="resnet18", temperature=0.1, sizes=(3,))
+@preset(own, encoder="resnet18", size=32, temperature=0.1, sizes=(3,))
 def published(made):
     """As it was published.
 
@@ -66,7 +66,7 @@ def test_what_a_file_declares(own: Path) -> None:
     read = signature.read(own, "own")
     assert (read.name, read.title, read.summary) == ("own", "Own", "what it does.")
     assert read.source == "A. Author 2026, equation 1."
-    assert read.parts == (("pairing", "SameClass()"), ("objective", "Contrast(temperature)"))
+    assert read.parts == (("pairing", "SameClass"), ("objective", "Contrast"))
     assert read.needs_labels
     assert [(d.name, d.annotation, d.default, d.help) for d in read.dials] == [
         ("temperature", "float", 0.5, "divides a cosine"),
@@ -81,6 +81,7 @@ def test_presets_belong_to_their_recipe(own: Path) -> None:
     (found,) = signature.read(own, "own").presets
     assert (found.name, found.summary, found.encoder) == ("published", "As it was published.", "resnet18")
     assert found.dials == {"temperature": 0.1, "sizes": (3,)}
+    assert found.size == 32
     assert found.flags == "--encoder resnet18 --temperature 0.1 --sizes (3,)"
     switch = signature.Preset("made", "", None, {"deep": True, "batch_norm": False})
     assert switch.flags == "--deep --no-batch-norm"
@@ -168,20 +169,55 @@ def test_the_packages_recipes() -> None:
             assert dial.help, f"the dial {dial.name} of {name} has no comment that explains it"
 
 
+CONDITIONS = """
+@recipe
+def own(facts, encoder, *, form: str = "one", count: int = 0, width: int | None = None):
+    one = form == "one"
+    bank = Bank(count, 3 if count else None)
+    width = width or encoder.width
+    return Recipe(
+        pairing=SameClass() if one and not count else SameSample(),
+        negatives=Branches(bank, scale=max(1, count)),
+        target=Same() if width else MovingAverage(Linear(0.1, count)),
+        objective=targets.Two() if form in ("two", "three") else targets.One(count),
+        batch_size=256,
+    )
+"""
+
+
+def test_parts_are_those_of_default_dials(tmp_path: Path) -> None:
+    path = tmp_path / "own.py"
+    path.write_text(CONDITIONS)
+    read = signature.read(path, "own")
+    assert dict(read.parts) == {
+        "pairing": "SameClass",
+        "negatives": "Branches(Bank)",
+        "target": "Same or MovingAverage(Linear)",
+        "objective": "One",
+        "batch_size": "",
+    }
+    assert read.needs_labels
+
+
 def test_it_agrees_with_python() -> None:
     """What is read from the text is what the imported functions and pairings say of themselves."""
     import importlib
     import inspect
 
     from counterpoint import pairing
+    from counterpoint.cli.methods import composed
 
     for name, read in signature.recipes().items():
         module = importlib.import_module(f"counterpoint.recipes.{name}")
         function = inspect.unwrap(getattr(module, name))
         keywords = [p for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY]
         assert [(d.name, d.default) for d in read.dials] == [(p.name, p.default) for p in keywords]
-        called = dict(read.parts)["pairing"].partition("(")[0]
+        called = dict(read.parts)["pairing"]
         assert read.needs_labels == getattr(pairing, called).needs_labels
+        made = composed(name)
+        for stage in ("pairing", "target", "negatives", "objective"):
+            told = dict(read.parts).get(stage, "Same")
+            assert made[stage].startswith(f"{told.partition('(')[0]}(")
 
 
 def test_reading_imports_nothing_heavy() -> None:
@@ -191,3 +227,13 @@ def test_reading_imports_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_list_of_methods_needs_no_torch() -> None:
+    code = (
+        "import sys; from counterpoint.cli.methods import methods\n"
+        "methods([], standalone_mode=False); print([m for m in ('torch', 'numpy') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+    assert "SameSample · MovingAverage · Queue · Contrast" in done.stdout

@@ -9,7 +9,8 @@ from torch import nn
 from counterpoint.distributed import Comm
 from counterpoint.encoders import MLP, ConvNet, ViT
 from counterpoint.engine import Numerics, batches, compare
-from counterpoint.engine.chunked import chunked, chunks, normalises_over_rows
+from counterpoint.engine.chunked import check_chunks, chunked, chunks, normalises_over_rows
+from counterpoint.errors import RecipeError
 from counterpoint.heads import Heads, MLPHead
 from counterpoint.model import Model
 from counterpoint.negatives import Queue
@@ -163,3 +164,27 @@ def test_chunks_are_few_and_even():
     assert chunks(10, 4) == [slice(0, 3), slice(3, 6), slice(6, 10)]
     assert chunks(8, 4) == [slice(0, 4), slice(4, 8)]
     assert chunks(3, 100) == [slice(0, 3)]
+
+
+def test_keys_that_are_shuffled_over_the_batch_are_not_taken_in_chunks():
+    """A permutation of a chunk alone would leave queries and keys in the same groups of BatchNorm."""
+
+    def refused(name, encoder, most=8, **dials):
+        recipe = compose(name, FACTS, encoder, {"batch_size": 16, "epochs": 1, **dials})
+        with forked(0):
+            model = Model(recipe, FACTS)
+        try:
+            check_chunks(recipe, model, most)
+        except RecipeError as error:
+            return str(error)
+        return ""
+
+    norms = ConvNet(16, (8,), 4)
+    for name in ("moco", "mochi"):
+        said = refused(name, norms)
+        assert said.startswith(f"{name} encodes its keys in a random order of the whole batch")
+        assert "--split 1" in said
+        assert refused(name, norms, split=1) == ""
+    assert refused("moco", SMALL) == "", "without BatchNorm nothing is normalised over rows"
+    assert refused("byol", norms) == ""
+    assert "at least 1 image" in refused("simclr", norms, most=0)

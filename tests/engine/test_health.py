@@ -562,6 +562,38 @@ def test_advice_is_what_can_be_typed():
     assert advised("complete-collapse", {**hard, "dials": {"mining": "hard"}}).flags == "--mining semi-hard"
 
 
+OWN = """
+from dataclasses import dataclass
+from typing import ClassVar
+
+@dataclass(frozen=True)
+class Apart:
+    holds: ClassVar[str] = "negatives"
+
+@dataclass(frozen=True)
+class Spread:
+    holds: ClassVar[str] = "spread"
+    spread: float = 2.0
+"""
+
+
+def test_a_new_part_says_itself_what_holds_images_apart(tmp_path):
+    """No list of the doctor has to name it, inside the package or outside."""
+    (tmp_path / "own.py").write_text(OWN)
+    mine = {"part": "my:Negatives"}
+    apart = recipe(objective={"part": f"{tmp_path}/own.py:Apart"}, negatives=mine)
+    assert advised("complete-collapse", apart, negative=0.5).settings == {"lr": 1e-4}
+    assert advised("loss-at-ceiling", recipe(negatives=mine), negative=0.5).settings == {"policy": "objects"}
+    alone = history(*[SICK["complete-collapse"]] * 6)
+    for line in alone:
+        del line["health"]["negative"]
+    assert [f.settings for f in diagnose(alone, apart)] == [{"negatives": "counterpoint.negatives:InBatch"}]
+    weak = recipe(objective={"part": f"{tmp_path}/own.py:Spread", "spread": 0.0})
+    assert advised("complete-collapse", weak).settings == {"objective.spread": 2.0}
+    itself = recipe(objective={"part": "counterpoint.objectives:BarlowTwins", "redundancy": 0.0})
+    assert advised("complete-collapse", itself).settings == {"lr": 1e-4}
+
+
 def regression(target="StopGradient", predictor="MLPHead"):
     part = "counterpoint.heads:MLPHead"
     return recipe(

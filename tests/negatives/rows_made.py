@@ -1,5 +1,8 @@
 """Encoded rows of a small batch, and a context, for the parts that form matches."""
 
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
 import torch
 
 from counterpoint.distributed import Comm
@@ -34,6 +37,28 @@ def share(encoded, rank, world=2):
     """What a rank of two has of a joined batch."""
     n = int(encoded.rows.position.max()) + 1
     return take(encoded, encoded.rows.position * world // n == rank)
+
+
+def two_ranks(work):
+    """What work(comm) answers on each of two ranks, which are threads that wait for each other."""
+    told, barrier = {}, Barrier(2, timeout=20)
+
+    class Meeting(Comm):
+        def _all(self, t):
+            told[self.rank] = t.detach()
+            barrier.wait()
+            found = [told[0], told[1]]
+            barrier.wait()
+            return found
+
+        def gather(self, t):
+            return torch.cat(self._all(t))
+
+        def sum(self, t):
+            return torch.stack(self._all(t)).sum(0)
+
+    with ThreadPoolExecutor(2) as pool:
+        return list(pool.map(lambda rank: work(Meeting(rank, 2)), range(2)))
 
 
 def cosines(one, other):

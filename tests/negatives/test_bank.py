@@ -161,13 +161,16 @@ def test_only_rows_of_the_batch_move_and_by_their_first_view(momentum):
 
 
 def test_a_match_leaves_the_bank_and_gets_a_gradient_for_the_query_alone():
+    """It takes no copy of the bank, which moves when the gradient is there."""
     for part, objective in ((Bank(), Contrast(0.1)), (Bank(6, temperature=0.1), NoiseContrastive(0.1))):
         state, online = bank(part), encoded(1, views=1)
         before = state.rows.clone()
         online.z.requires_grad_()
-        loss = objective([match(part, state, online)]).total
-        state.after_step(nn.Identity(), context(), online, online)  # before the graph is used, as a step does not
-        loss.backward()
+        made = match(part, state, online)
+        assert part.negatives or made.columns[0].rows is state.rows
+        objective([made]).total.backward()
+        assert torch.equal(state.rows, before)
+        state.after_step(nn.Identity(), context(), online, online)
         assert (online.z.grad != 0).any(1).all()
         assert not state.rows.requires_grad
         assert not torch.equal(state.rows, before)
@@ -203,10 +206,12 @@ def test_two_ranks_compare_and_keep_what_one_process_does():
 
 
 def test_mistakes_are_sentences():
-    for part in (Bank(-1), Bank(momentum=1.5)):
+    for fields in ({"negatives": -1}, {"momentum": 1.5}):
         with pytest.raises(RecipeError, match="negatives of 0 or more"):
-            part.build(FACTS)
-    for part in (Bank(4, temperature=0.0), Bank(0, temperature=0.1)):
-        with pytest.raises(RecipeError, match="leave it out for a softmax"):
-            part.build(FACTS)
+            Bank(**fields)
+    with pytest.raises(RecipeError, match="leave it out for a softmax"):
+        Bank(4, temperature=0.0)
+    with pytest.raises(RecipeError, match="leave it out for a softmax"):
+        Bank(0, temperature=0.1).build(FACTS)
     assert Bank(4).seen(8, 1) == 4
+    assert Bank().seen(8, 1) is None

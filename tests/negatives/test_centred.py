@@ -20,12 +20,14 @@ from counterpoint.schedules import Linear, resolve
 from counterpoint.scores import Cosine, Dot
 from counterpoint.types import Batch, Clock, Context, Encoded, Facts, Rows
 
+from .rows_made import share, two_ranks
+
 FACTS = Facts("made", "glyphs", 1, 8, 100, width=6, projection=5)
 PHOTOS = Facts("made", "photos", 3, 32, 100, mean=(0.5,) * 3, std=(0.5,) * 3)
 
 
-def context(epoch=0):
-    return Context(Clock(10 * epoch, 1000, 10), Comm.alone(), Streams(0))
+def context(epoch=0, comm=None):
+    return Context(Clock(10 * epoch, 1000, 10), comm or Comm.alone(), Streams(0))
 
 
 def encoded(n=4, views=3, seed=0, scale=1.0):
@@ -122,6 +124,18 @@ def test_the_centre_moves_after_the_step_by_all_views_of_the_target():
     still = Centred(0.05, momentum=1.0).build(FACTS).double()
     still.after_step(nn.Identity(), context(), online, keys)
     assert (still.centre == 0).all()
+
+
+def test_two_ranks_have_one_centre():
+    keys = encoded(4, 2, seed=9)
+
+    def work(comm):
+        own, mine = Centred(0.05).build(FACTS).double(), share(keys, comm.rank)
+        own.after_step(nn.Identity(), context(comm=comm), mine, mine)
+        return own.centre
+
+    for centre in two_ranks(work):
+        torch.testing.assert_close(centre, 0.1 * keys.z.mean(0))
 
 
 def test_the_gradient_is_the_softmax_less_the_target_and_none_reaches_the_keys():

@@ -79,6 +79,20 @@ def lies_between(row, one, other, most):
     return near and x >= -1e-6 and y >= -1e-6 and x / (x + y) <= most + 1e-6
 
 
+def test_partners_and_shares_are_drawn_evenly(monkeypatch):
+    """Which an end of the range, or a key mixed with itself, would pass for in all else."""
+    asked = []
+    monkeypatch.setattr(mixed, "between", lambda one, other, share: asked.append((one, other, share)) or other)
+    made(replace(PART, keys=200, query=200))
+    for (_, _, part), most in zip(asked, (1.0, 0.5), strict=True):
+        assert part.min() < 0.05 * most
+        assert 0.95 * most < part.max() <= most
+        assert part.mean().item() == pytest.approx(most / 2, rel=0.1)
+    # Of six keys another is drawn five times in six.
+    (one, other, _), _ = asked
+    assert (one != other).any(-1).double().mean().item() == pytest.approx(5 / 6, abs=0.05)
+
+
 @given(seed=st.integers(0, 10**4))
 def test_a_mixture_with_the_query_is_no_easier_than_its_key(seed):
     match, rows = made(replace(PART, hardest=1), seed)

@@ -1,10 +1,12 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
 
 from counterpoint.distributed import Comm
 from counterpoint.errors import RecipeError
-from counterpoint.negatives import Centres, InBatch, Queue
+from counterpoint.negatives import Centres, Exemplars, InBatch, Queue
 from counterpoint.objectives import Contrast, nt_xent
 from counterpoint.pairing import SameClass, SameSample
 from counterpoint.random import Streams
@@ -44,6 +46,21 @@ def test_centres_are_softmax_cross_entropy():
     assert loss.anchors == 6
     with pytest.raises(RecipeError, match="labels of at least two classes"):
         Centres().build(Facts("made", "photos", 3, 8, 100))
+
+
+def test_exemplars_are_softmax_cross_entropy_over_the_images_of_the_data_set():
+    rows = encoded(labels=[0, 3, -1, 1])
+    # Of the data set, not of the batch.
+    who = replace(rows.rows, sample=torch.tensor([40, 7, 99, 0]).repeat(2))
+    rows = Encoded(rows.h, rows.z.requires_grad_(), who)
+    state = Exemplars().build(FACTS)
+    loss = Contrast(1.0)(Exemplars().match(rows, rows, SameSample(), Dot(), state, CONTEXT))
+    torch.testing.assert_close(loss.total, nn.functional.cross_entropy(state.layer(rows.z), who.sample))
+    assert loss.anchors == 8
+    loss.total.backward()
+    assert state.layer.weight.grad.shape == (100, 5)
+    assert (state.layer.weight.grad != 0).any(1).all()
+    assert (rows.z.grad != 0).any(1).all()
 
 
 def moco(query, key, queue, temperature):

@@ -16,12 +16,14 @@ from counterpoint.random import Streams
 from counterpoint.scores import Cosine
 from counterpoint.types import Batch, Clock, Context, Encoded, Facts, Rows
 
+from .rows_made import share, two_ranks
+
 FACTS = Facts("made", "glyphs", 1, 8, 20, width=6, projection=4)
 SAMPLES = [3, 17, 0, 9, 12]
 
 
-def context(epoch=0):
-    return Context(Clock(10 * epoch, 1000, 10), Comm.alone(), Streams(0))
+def context(epoch=0, comm=None):
+    return Context(Clock(10 * epoch, 1000, 10), comm or Comm.alone(), Streams(0))
 
 
 def encoded(views=1, seed=0, samples=tuple(SAMPLES)):
@@ -114,6 +116,23 @@ def test_the_gradient_pulls_to_the_target_and_stays_on_the_sphere():
     length = z.norm(dim=1, keepdim=True)
     away = (z / length * (z / length * target).sum(1, keepdim=True) - target) / length / 5
     torch.testing.assert_close(online.z.grad, away)
+
+
+def test_two_ranks_deal_the_targets_of_the_whole_batch():
+    state, online = made(), encoded(2, samples=(*SAMPLES, 5))
+    whole = loss_of(Noise(), state, online)
+    state.after_step(nn.Identity(), context(), online, online)
+
+    def work(comm):
+        own, mine = made(), share(online, comm.rank)
+        loss = loss_of(Noise(), own, mine, context(comm=comm))
+        own.after_step(nn.Identity(), context(comm=comm), mine, mine)
+        return loss, own.assigned
+
+    (one, dealt), (other, same) = two_ranks(work)
+    torch.testing.assert_close((one + other) / 2, whole)
+    assert torch.equal(dealt, state.assigned)
+    assert torch.equal(same, state.assigned)
 
 
 def test_the_state_goes_on_from_its_file():

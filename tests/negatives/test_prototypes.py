@@ -17,6 +17,8 @@ from counterpoint.random import Streams
 from counterpoint.scores import Dot
 from counterpoint.types import Batch, Clock, Context, Encoded, Facts, Rows
 
+from .rows_made import share, two_ranks
+
 FACTS = Facts("made", "photos", 3, 8, 100, width=6, projection=5)
 SPEC = [[0.9, 0.1], [0.8, 0.2], [0.7, 0.3], [0.1, 0.9]]
 
@@ -198,6 +200,8 @@ def test_codes_carry_no_gradient():
     state, online = made(part), encoded(4, 2)
     online.z.requires_grad_()
     named = part.match(online, online, SameSample(), Dot(), state, context())
+    assert not any(group.relation.target.requires_grad for match in named for group in match.columns)
+    assert not sinkhorn(online.z, epsilon=0.05, iterations=3).requires_grad
     Contrast(0.2)(named).total.backward()
     assert online.z.grad[:4].abs().sum() == 0
     assert online.z.grad[4:].abs().sum() > 0
@@ -245,6 +249,26 @@ def test_the_queue_is_used_when_it_is_full_and_not_before():
     slow = slow_loss(online.z, state.rows.detach(), 3, 2, 0.2, 0.1, 3, state.queue)
     assert loss(part, state) == pytest.approx(slow, rel=1e-10)
     assert abs(loss(part, state) - loss(plain, other)) > 1e-6
+
+
+def test_two_ranks_balance_together_and_keep_one_queue():
+    part = Prototypes(4, epsilon=0.1, queue=12, queue_from=0.0)
+    state, online, earlier = made(part), encoded(8, 2), encoded(12, 2, seed=3)
+    state.after_step(nn.Identity(), context(), earlier, earlier)
+    whole = Contrast(0.2)(matches(part, state, online)).total
+
+    def work(comm):
+        own, mine = made(part), share(online, comm.rank)
+        own.load_state_dict(state.state_dict())
+        loss = Contrast(0.2)(matches(part, own, mine, context(comm=comm))).total
+        own.after_step(nn.Identity(), context(comm=comm), mine, mine)
+        return loss, own.queue
+
+    (one, queue), (other, same) = two_ranks(work)
+    torch.testing.assert_close((one + other) / 2, whole)
+    state.after_step(nn.Identity(), context(), online, online)
+    assert torch.equal(queue, state.queue)
+    assert torch.equal(same, state.queue)
 
 
 def test_the_state_goes_on_from_its_file():

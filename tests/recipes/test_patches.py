@@ -23,7 +23,7 @@ FACTS = Facts("made", "photos", 3, SIDE, 40, 4, (0.5,) * 3, (0.25,) * 3, total_s
 SMALL, FLAT = ConvNet(8, (4, 4)), MLP((8,))
 GIVEN = {
     "cpc": {"grid": 3, "steps": 2, "width": 8},
-    "selfie": {"grid": 3, "hidden": 4, "width": 8},
+    "selfie": {"grid": 3, "masked": 4, "width": 8},
     "pirl": {"width": 8},
 }
 
@@ -107,6 +107,24 @@ def test_cpc_asks_for_the_patch_below_of_the_same_image():
         target = group.relation.block(slice(0, len(match.query)), slice(0, len(group.rows))).target
         torch.testing.assert_close(target.double() @ group.rows, z[k:].flatten(0, 2))
     assert len(matches) == 2
+
+
+def test_cpc_may_leave_out_the_row_that_overlaps():
+    recipe, model, _, encoded = through("cpc", nearest=2)
+    (match,) = recipe.negatives.match(encoded, encoded, recipe.pairing, recipe.score, model.negatives, context())
+    (group,) = match.columns
+    assert (len(match.query), recipe.negatives.nearest) == (3 * 4, 2)
+    torch.testing.assert_close(group.rows, encoded.z.view(3, 3, 4, -1)[2].flatten(0, 1))
+
+
+@pytest.mark.parametrize(("name", "grid", "patch"), [("cpc", 15, 2), ("cpc", 7, 4), ("selfie", 8, 2), ("selfie", 2, 8)])
+def test_the_finest_grid_has_patches_of_two_pixels_of_the_image(name, grid, patch):
+    recipe = compose(name, FACTS, FLAT, {"grid": grid, "batch_size": 4})
+    assert recipe.encoder.patch == patch
+    assert recipe.views.policies[0].ops[0].size <= SIDE
+    finer = {"cpc": 16, "selfie": 9}[name]
+    with pytest.raises(RecipeError, match=f"grid is {finer}, but a patch has at least 2 px"):
+        compose(name, FACTS, FLAT, {"grid": finer, "batch_size": 4})
 
 
 # ---------------------------------------------------------------- Selfie

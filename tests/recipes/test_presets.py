@@ -48,7 +48,8 @@ def test_a_preset_composes_says_what_it_is_and_survives_json(name, preset):
     declared = find(name).preset(preset)
     assert 20 < len(declared.summary) < 130
     assert declared.source
-    facts = IMAGENET if preset == "paper" else CIFAR
+    assert declared.size in (32, 64, 224)
+    facts = IMAGENET if declared.size == 224 else CIFAR
     made = published(name, preset, facts)
     assert made.name == name
     assert {dial: made.dials[dial] for dial in declared.dials} == declared.dials
@@ -343,6 +344,40 @@ def test_debiased_on_stl10():
     assert built(made, STL32) == (23_500_352, 2048 * 512 + 2 * 512 + 512 * 128 + 128, 0)
 
 
+def test_debiased_on_cifar():
+    made = published("debiased", "cifar", CIFAR)
+    assert (made.batch_size, made.epochs, made.objective.temperature, made.objective.tau_plus) == (256, 400, 0.5, 0.1)
+    assert (type(made.optim).__name__, made.optim.lr, made.optim.weight_decay) == ("Adam", 1e-3, 1e-6)
+
+
+@pytest.mark.parametrize("name", ["paco", "gpaco"])
+@pytest.mark.parametrize("epoch", [0, 4, 9, 11, 100, 320, 321, 360, 361, 399])
+def test_paco_on_cifar_has_the_released_learning_rate(name, epoch):
+    """adjust_learning_rate, which moves once an epoch: halfway through it."""
+    theirs = 0.05 * (0.01 if epoch > 360 else 0.1 if epoch > 320 else min(1.0, (epoch + 1) / 10))
+    made = published(name, "cifar", CIFAR)
+    assert rate(made, CIFAR, epoch + 0.5) == pytest.approx(theirs, abs=0.05 / 10 / 2 * 1.01)
+    assert made.optim.rate(Clock(390 * epoch, 390 * 400, 390)) <= 0.05
+
+
+def test_paco_on_cifar():
+    for name, temperature, width in (("paco", 0.05, 32), ("gpaco", 0.07, 128)):
+        made = published(name, "cifar", CIFAR)
+        part = made.negatives
+        assert (made.batch_size, made.epochs, made.objective.temperature, part.scale) == (128, 400, *[temperature] * 2)
+        assert (part.alpha, part.beta, part.gamma, part.queue, part.smoothing) == (0.01, 1.0, 1.0, 1024, 0.0)
+        # Frequencies of classes are added whether they differ or not.
+        assert part.long_tailed
+        assert (made.optim.weight_decay, made.optim.momentum, made.optim.exclude_bias_and_norm) == (5e-4, 0.9, False)
+        assert made.heads.projector.out == width
+    assert published("paco", "cifar", CIFAR).target.momentum == 0.999
+    made = published("gpaco", "cifar", CIFAR)
+    assert built(made, CIFAR) == (23_500_352, 2 * linear(2048, 2048) + linear(2048, 128), 0)
+    kinds = [type(op).__name__ for op in made.views.policies[0].ops]
+    assert kinds == ["ResizedCrop", "ColourJitter", "Greyscale", "Blur", "HFlip"]
+    assert (made.views.policies[0].ops[0].scale, made.views.policies[0].ops[3].p) == ((0.2, 1.0), 0.5)
+
+
 @pytest.mark.parametrize("epoch", [0, 100, 154, 155, 170, 185, 199])
 def test_align_uniform_on_stl10(epoch):
     made = published("align_uniform", "stl10", STL64)
@@ -426,6 +461,22 @@ def test_dino_on_imagenet():
     assert built(made, IMAGENET) == (21_665_664, head, 0)
 
 
+def test_dino_on_imagenet_with_a_resnet():
+    made, steps = published("dino", "paper_resnet50", IMAGENET), 1_281_167 // 512
+    assert (type(made.optim).__name__, made.optim.momentum, made.optim.clip_norm) == ("SGD", 0.9, 3.0)
+    assert (made.optim.weight_decay, made.optim.exclude_bias_and_norm) == (1e-4, True)
+    peak = 0.03 * 512 / 256
+    for epoch in (0, 5, 10, 11, 50, 99):
+        theirs = peak * epoch / 10 if epoch < 10 else cosine(peak, 1e-6, (epoch - 10) / 90)
+        assert rate(made, IMAGENET, epoch) == pytest.approx(theirs, abs=1e-3 * peak)
+    assert at(made.target.momentum, 0, steps=steps, epochs=100) == 0.996
+    scales = [policy.ops[0].scale for policy in made.views.policies]
+    assert scales == [(0.14, 1.0)] * 2 + [(0.05, 0.14)] * 8
+    assert [side for side, _ in made.views.size(256, 256)] == [224] * 2 + [96] * 8
+    head = linear(2048, 2048) + linear(2048, 2048) + linear(2048, 256) + linear(256, 65536, **PLAIN)
+    assert built(made, IMAGENET) == (23_508_032, head, 0)
+
+
 # ---------------------------------------------------------------- what is given wins
 
 
@@ -434,6 +485,7 @@ def test_what_a_person_gives_wins_and_what_follows_from_it_follows():
     assert (made.batch_size, made.epochs, made.objective.temperature, made.dials["lr"]) == (128, 20, 0.2, 1.0)
     assert made.optim.lr.start == 0.5
     assert made.heads.projector.out == 64
+    assert len(published("simclr", "cifar", CIFAR, layers=2).heads.projector.hidden) == 1
     assert published("simclr", "cifar", CIFAR, lr=0.25).optim.lr.start == 0.5
     set_too = compose("simclr", CIFAR, lookup("mlp"), {}, {"optim.weight_decay": "0.5"}, "cifar")
     assert set_too.optim.weight_decay == 0.5
@@ -508,12 +560,12 @@ def test_a_stored_recipe_keeps_its_preset_and_another_takes_its_place(run):
 @pytest.mark.parametrize(("name", "preset"), ALL)
 def test_it_starts_with_the_published_network_and_goes_on(name, preset, tmp_path):
     """A few images of the published size; the batch is what has to be smaller here."""
-    size = 224 if preset == "paper" else 32
+    size = 224 if preset.startswith("paper") else 32
     for i, image in enumerate(noise(10, size, size, 3)):
         save(tmp_path / "images" / str(i % 2) / f"{i}.png", image)
     flags = {"evaluate": False, "report": False, "quiet": True, "accelerator": "cpu", "precision": "32-true"}
     flags["channels_last"] = "no"
-    dials = {"batch_size": 4, "epochs": 1}
+    dials = {"batch_size": 4, "epochs": 1} | ({"split": 2} if (name, preset) == ("moco", "cifar") else {})
     whole = {"preset": preset, "source": tmp_path / "images", "size": size, "out": tmp_path / "run", "dials": dials}
     begun = cp.train(name, **whole, **flags, max_time=0.01)
     assert begun.recipe()["encoder"] == (find(name).preset(preset).encoder or "conv")

@@ -14,6 +14,7 @@ from counterpoint.errors import RecipeError, RunError, SourceError
 from counterpoint.signature import recipes
 from counterpoint.sources import Digits
 from counterpoint.studies.cells import Shelf
+from counterpoint.studies.conduct import find_study
 from counterpoint.studies.held_out import HeldOut
 from counterpoint.studies.league.budget import EPOCHS, QUARTER, epochs_of
 from counterpoint.studies.league.choose import chosen, main
@@ -22,6 +23,7 @@ from counterpoint.studies.league.methods import entered, listed, trained_as
 from counterpoint.studies.league.selection import Observed, judged, left_out, together
 from counterpoint.studies.league.settings import Settings, read_settings
 from counterpoint.studies.league.standing import Crossed, crossed, gap, learned
+from counterpoint.studies.long_tailed import LongTailed
 from counterpoint.studies.scores import _right, unpacked
 from counterpoint.types import Dataset, Split
 
@@ -61,6 +63,13 @@ def test_methods_are_found_and_not_listed() -> None:
     assert (by["supervised"].views, by["supervised"].epochs, by["supervised"].dials) == (1, 16, None)
     groups = [entry.group for entry in entries]
     assert groups == sorted(groups, key=["no labels", "labels", "control"].index)
+
+
+def test_methods_of_patches_keep_their_smaller_batch() -> None:
+    facts = Shelf().facts(Digits())
+    for batch, sizes in ((512, (512, 64, 512)), (32, (32, 32, 32))):
+        entries, _ = entered(Digits(), facts, "conv", methods=("simclr", "cpc", "nat"), batch=batch, epochs=8, tuned={})
+        assert {entry.name: entry.batch for entry in entries} == dict(zip(("simclr", "cpc", "nat"), sizes, strict=True))
 
 
 def test_what_cannot_be_composed_is_left_out_with_its_reason() -> None:
@@ -328,3 +337,12 @@ def test_all_scores_together_pick_what_they_foretell() -> None:
     assert found.over_methods is not None
     assert found.over_methods.rho == pytest.approx(1.0)
     assert together("all", runs[:4], ["one"]) is None
+
+
+def test_a_long_tail_is_asked_for_by_an_option() -> None:
+    made = find_study("league", scale="smoke", options={"tail": 10, "methods": "supcon,gpaco"})
+    assert made.title == "League of methods on long-tailed digits"
+    assert "fall by 10 from the first to the last" in made.about[0]
+    assert all(isinstance(cell.source, LongTailed) for cell in made.cells)
+    with pytest.raises(SourceError, match=r"LongTailed\(ratio=0.5\)"):
+        find_study("league", scale="smoke", options={"tail": 0.5})

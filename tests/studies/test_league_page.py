@@ -81,7 +81,8 @@ def _found(name: str, seed: int) -> dict[str, Mapping[str, Any]]:
 def _entries() -> tuple[Entry, ...]:
     known = recipes()
     return tuple(
-        Entry(known[name], group, 2, 16, {"lr": 0.1} if name == "simclr" else None) for name, group in GROUPS.items()
+        Entry(known[name], group, 2, 512, 16, {"lr": 0.1} if name == "simclr" else None)
+        for name, group in GROUPS.items()
     )
 
 

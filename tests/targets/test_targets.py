@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from counterpoint.distributed import Comm
-from counterpoint.encoders import lookup
+from counterpoint.encoders import ConvNet, lookup
 from counterpoint.model import Model
 from counterpoint.random import Streams, forked
 from counterpoint.recipe import compose
@@ -66,6 +66,30 @@ def test_keys_have_no_gradient_and_the_copy_is_not_trained():
     assert not any(p.requires_grad for p in model.target.parameters())
     trained = {id(p) for group in recipe.optim.build(model).param_groups for p in group["params"]}
     assert trained == {id(p) for p in model.parameters() if p.requires_grad}
+
+
+def test_statistics_of_the_copy_are_its_own():
+    """It normalises by its batch, keeps what it saw itself, and neither gives to the network nor takes from it."""
+    recipe = replace(compose("byol", FACTS, ConvNet(stages=(4, 8), width=8)), target=MovingAverage(0.5))
+    with forked(0):
+        model = Model(recipe, FACTS).train()
+        model.towers.get_buffer("encoder.0.1.running_mean").fill_(3.0)
+        model.target = recipe.target.build(FACTS, model)
+    ours, theirs = (dict(of.named_buffers()) for of in (model.towers, model.target.towers))
+    assert all(torch.equal(theirs[name], value) for name, value in ours.items())
+    online = model([IMAGES, IMAGES], ROWS)
+    left = {name: value.clone() for name, value in ours.items()}
+    keys = recipe.target.keys(model, model.target, [IMAGES, IMAGES], online, CONTEXT)
+    torch.testing.assert_close(keys.z, online.z.detach())
+    assert all(torch.equal(left[name], value) for name, value in ours.items())
+    # As many passes as the network, of the same views; now two more of another.
+    for name, value in theirs.items():
+        torch.testing.assert_close(value, left[name])
+    recipe.target.keys(model, model.target, [IMAGES.square(), IMAGES.square()], online, CONTEXT)
+    own = {name: value.clone() for name, value in theirs.items()}
+    assert any(not torch.allclose(own[name], value) for name, value in ours.items())
+    model.target.before_forward(model, CONTEXT)
+    assert all(torch.equal(own[name], value) for name, value in theirs.items())
 
 
 def test_a_target_may_see_the_first_views_only():

@@ -22,6 +22,7 @@ __all__ = [
     "encoder_asked",
     "facts_of",
     "free_folder",
+    "published_for",
     "stored_recipe",
     "understand",
 ]
@@ -191,6 +192,17 @@ def free_folder(name: str, source: str) -> Path:
     while folder.exists():
         folder, count = base.with_name(f"{base.name}-{count}"), count + 1
     return folder
+
+
+def published_for(recipe: str, preset: str, facts: Facts) -> str:
+    """A sentence where a preset is for images of another size; empty where it is for these."""
+    size = find(recipe).preset(preset).size
+    if size in (None, facts.size):
+        return ""
+    return (
+        f"preset {preset} was published for images of {size} px, these have {facts.size}: encoder, views and memory "
+        "will differ"
+    )
 
 
 def encoder_asked(asked: Asked, facts: Facts) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from counterpoint import encoders, sources
-from counterpoint.app.asked import facts_of
+from counterpoint.app.asked import facts_of, published_for
 from counterpoint.recipe import Recipe, compose, find
 from counterpoint.signature import find as declared
 from counterpoint.types import Schedule
@@ -86,6 +86,8 @@ def describe(
         lines.append(f"source: {paper}")
     if said := inspect.getdoc(function):
         lines += ["", said]
+    if preset is not None and (other := published_for(recipe, preset, facts)):
+        lines += ["", f"note: {other}"]
     lines.append("")
     for field in dataclasses.fields(Recipe):
         if field.name not in ("name", "dials"):

@@ -22,6 +22,7 @@ from counterpoint.app.asked import (
     encoder_asked,
     facts_of,
     free_folder,
+    published_for,
     stored_recipe,
     understand,
 )
@@ -32,6 +33,7 @@ from counterpoint.engine import (
     Machine,
     Outcome,
     Plan,
+    check_chunks,
     clean,
     duration,
     fit,
@@ -134,8 +136,14 @@ def _alone(learned: Split, dataset: Dataset) -> str:
     return f"  note     one image only to learn {named} from: its positives are views of itself\n"
 
 
-def _negatives(recipe: Recipe) -> str:
+def _seen(recipe: Recipe, facts: Facts) -> int:
+    """How many negatives each anchor sees, at most."""
     seen = recipe.negatives.seen(recipe.batch_size, len(recipe.views))
+    return facts.images - 1 if seen is None else seen
+
+
+def _negatives(recipe: Recipe, facts: Facts) -> str:
+    seen = _seen(recipe, facts)
     if not seen:
         return "no negatives from the batch"
     return f"{seen:,} {'negative' if seen == 1 else 'negatives'} for each anchor"
@@ -160,7 +168,7 @@ def _describe(recipe: Recipe, dataset: Dataset, model: Model, learned: Split, ma
         f"{side}, {labels}{skipped}\n"
         f"{alone}"
         f"  encoder  {type(encoder).__name__}, {weights:,} weights, width {encoder.width}\n"
-        f"  batch    {recipe.batch_size} images x {len(recipe.views)} views{ranks}: {_negatives(recipe)}"
+        f"  batch    {recipe.batch_size} images x {len(recipe.views)} views{ranks}: {_negatives(recipe, model.facts)}"
     )
 
 
@@ -168,13 +176,12 @@ def _chunks(recipe: Recipe, model: Model, machine: Machine, most: int) -> str:
     """What changes, and what does not, where a batch is encoded in chunks.
 
     Raises:
-        RecipeError: a chunk of no image.
+        RecipeError: a chunk of no image, or keys that a chunk would not shuffle over the batch.
     """
-    if most < 1:
-        raise RecipeError(f"micro_batch is {most}, but a chunk holds at least 1 image")
     share = recipe.batch_size // machine.comm.world
     if most >= share:
         return f"  chunks   one: the {share} images of a batch are no more than the {most} that were allowed"
+    check_chunks(recipe, model, most)
     told = f"  chunks   {-(-share // most)} of at most {most} images, with the loss and the gradient of all {share}"
     norms = normalises_over_rows(model)
     if not norms:
@@ -348,6 +355,8 @@ def train(
     facts = facts_of(dataset, learned)
     if asked.encoder is None and own_encoder is None and made is None and not warm_from:
         asked = replace(asked, encoder=encoder_asked(asked, facts))
+    if asked.preset is not None and (other := published_for(asked.name, asked.preset, facts)):
+        _say(f"  note     {other}", quiet)
     composed = made or compose_asked(asked, facts, own_encoder, warm_from)
     if composed.pairing.needs_labels and learned.labels is None:
         raise RecipeError(
@@ -429,7 +438,7 @@ def train(
                     "device": str(machine.device),
                     "ranks": machine.comm.world,
                     "threads": torch.get_num_threads(),
-                    "negatives_per_anchor": composed.negatives.seen(composed.batch_size, len(composed.views)),
+                    "negatives_per_anchor": _seen(composed, facts),
                 },
                 "environment": _environment(),
             }

@@ -10,7 +10,7 @@ from counterpoint.encoders.mlp import MLP
 from counterpoint.encoders.pami import Pami
 from counterpoint.encoders.patched import Patched
 from counterpoint.encoders.resnet import ResNet
-from counterpoint.encoders.split_batch_norm import SplitBatchNorm, SplitNorm, bare
+from counterpoint.encoders.split_batch_norm import SplitBatchNorm, SplitNorm, bare, in_groups
 from counterpoint.encoders.timm_models import Timm
 from counterpoint.encoders.vit import ViT
 from counterpoint.encoders.without_batch_norm import WithoutBatchNorm
@@ -28,6 +28,7 @@ __all__ = [
     "WithoutBatchNorm",
     "bare",
     "default",
+    "in_groups",
     "lookup",
     "names",
     "untrained",

@@ -64,6 +64,16 @@ class Patched:
         return self.inner.width
 
     def build(self, facts: Facts) -> nn.Module:
-        """A module from patches, or from whole images, to [row, width]."""
-        encoder = self.inner.build(replace(facts, size=self.size or self.patch))
+        """A module from patches, or from whole images, to [row, width].
+
+        Raises:
+            RecipeError: the inner encoder takes no images of this size.
+        """
+        try:
+            encoder = self.inner.build(replace(facts, size=self.size or self.patch))
+        except RecipeError as error:
+            raise RecipeError(
+                f"the encoder sees patches of {self.patch} px, not whole images (a smaller grid makes them larger): "
+                f"{error}"
+            ) from error
         return _Patched(encoder, self.patch, self.stride)

@@ -11,7 +11,7 @@ from torch.nn import functional
 from counterpoint.errors import RecipeError
 from counterpoint.types import Comm, Encoder, Facts
 
-__all__ = ["SplitBatchNorm", "SplitNorm", "bare"]
+__all__ = ["SplitBatchNorm", "SplitNorm", "bare", "in_groups"]
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,26 @@ class SplitBatchNorm:
     def build(self, facts: Facts) -> nn.Module:
         """The encoder's module, each of its BatchNorm layers exchanged for one that splits."""
         return _split(self.inner.build(facts), self.rows)
+
+
+def in_groups(encoder: Encoder, batch: int, split: int | None = None) -> Encoder:
+    """The encoder with a batch's BatchNorm statistics in groups; with one group the encoder itself.
+
+    Args:
+        encoder: any.
+        batch: images of a global batch.
+        split: groups, from 1 to half the batch; None: 8, or as many as a batch below 16 has.
+
+    Raises:
+        RecipeError: the batch has no such groups.
+    """
+    most = max(1, batch // 2)
+    groups = min(8, most) if split is None else split
+    if not 1 <= groups <= most:
+        raise RecipeError(
+            f"a batch of {batch} images cannot be split into {groups} groups of 2 or more; give a split of 1 to {most}"
+        )
+    return encoder if groups == 1 else SplitBatchNorm(encoder, batch // groups)
 
 
 def bare(encoder: Encoder) -> Encoder:

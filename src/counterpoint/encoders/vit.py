@@ -100,11 +100,16 @@ def _stretched(positions: Float[Tensor, "one token dim"], tall: int, wide: int) 
 
 
 def _patch(size: int) -> int:
+    patch = _divisor(size)
+    if patch is None:
+        near = next(s for step in range(1, size + 17) for s in (size - step, size + step) if s > 7 and _divisor(s))
+        raise RecipeError(
+            f"no patch divides images of {size} px well for a ViT; give it images of {near} px, or set its patch"
+        )
+    return patch
+
+
+def _divisor(size: int) -> int | None:
     wanted = min(16.0, size / 8)
     best = min((d for d in range(1, size + 1) if size % d == 0), key=lambda divisor: abs(divisor - wanted))
-    if not wanted / 2 <= best <= wanted * 2:
-        near = [side for side in range(max(8, size - 4), size + 5) if side % 4 == 0]
-        raise RecipeError(
-            f"no patch divides images of {size} px well for a ViT; give --size {near[len(near) // 2]}, or set its patch"
-        )
-    return best
+    return best if wanted / 2 <= best <= wanted * 2 else None

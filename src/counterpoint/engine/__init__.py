@@ -1,7 +1,7 @@
 """The engine: the step, the loop around it, exact resume, and what the person sees."""
 
 from counterpoint.engine.checkpoint import Checkpoint, clean, newest, restore
-from counterpoint.engine.chunked import chunked, normalises_over_rows
+from counterpoint.engine.chunked import check_chunks, chunked, normalises_over_rows
 from counterpoint.engine.fit import Outcome, Plan, Stepped, batches, fit, steps_per_epoch, train_step
 from counterpoint.engine.health import Chart, Finding, diagnose, flags
 from counterpoint.engine.machine import Machine, Numerics, launch, measured
@@ -20,6 +20,7 @@ __all__ = [
     "Progress",
     "Stepped",
     "batches",
+    "check_chunks",
     "chunked",
     "clean",
     "compare",

@@ -21,20 +21,38 @@ from torch import Tensor, nn
 
 from counterpoint.engine.machine import Numerics
 from counterpoint.engine.step import Compared, asked
+from counterpoint.errors import RecipeError
 from counterpoint.model import Model
 from counterpoint.random import forked
 from counterpoint.recipe import Recipe
-from counterpoint.types import Batch, Context, Encoded, Rows
+from counterpoint.types import Batch, Context, Encoded, Rows, Shuffling
 from counterpoint.views import as_float
 from counterpoint.views.op import rows as part
 
-__all__ = ["chunked", "chunks", "normalises_over_rows"]
+__all__ = ["check_chunks", "chunked", "chunks", "normalises_over_rows"]
 
 
 def normalises_over_rows(model: nn.Module) -> int:
     """How many layers of a model are BatchNorm: their outputs for an image depend on the others of its chunk."""
     kind = nn.modules.batchnorm._BatchNorm  # pyright: ignore[reportPrivateUsage]
     return sum(isinstance(module, kind) for module in model.modules())
+
+
+def check_chunks(recipe: Recipe, model: nn.Module, most: int) -> None:
+    """Before training: whether a batch may be encoded so many images at a time.
+
+    Raises:
+        RecipeError: a chunk of no image, or keys that a chunk would not shuffle over the batch.
+    """
+    if most < 1:
+        raise RecipeError(f"micro_batch is {most}, but a chunk holds at least 1 image")
+    target = recipe.target
+    if isinstance(target, Shuffling) and target.shuffle and normalises_over_rows(model):
+        raise RecipeError(
+            f"{recipe.name} encodes its keys in a random order of the whole batch, so that BatchNorm tells no query "
+            f"which key is its own, and chunks of {most} images would undo that; leave --micro-batch out, or do "
+            "without the shuffling (moco and mochi: --split 1)"
+        )
 
 
 def chunks(images: int, most: int) -> list[slice]:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from counterpoint.engine import checkpoint as checkpoints
-from counterpoint.engine.chunked import chunked
+from counterpoint.engine.chunked import check_chunks, chunked
 from counterpoint.engine.health import Budget, Moved, Watch, now, read
 from counterpoint.engine.machine import Machine, Numerics
 from counterpoint.engine.progress import Progress
@@ -254,11 +254,13 @@ def fit(
         monitor: called every `plan.evaluate_every` epochs; its values are logged as `validate`.
 
     Raises:
-        RecipeError: fewer images than a batch, or a batch that the ranks cannot share.
+        RecipeError: fewer images than a batch, or a batch that the ranks cannot share or that chunks would spoil.
         NoPositives: no anchor of a batch has one.
         DivergenceError: the loss is not a finite number; the last good checkpoint stands.
     """
     comm, device = machine.comm, machine.device
+    if plan.micro_batch is not None and plan.micro_batch < recipe.batch_size // comm.world:
+        check_chunks(recipe, model, plan.micro_batch)
     per_epoch = steps_per_epoch(recipe, len(split), comm.world)
     total = per_epoch * recipe.epochs
     streams = Streams(plan.seed, device, comm.rank, comm.world)

@@ -63,14 +63,17 @@ class Bank:
     momentum: float = 0.5
     temperature: float | None = None
 
-    def build(self, facts: Facts) -> State | None:
-        """Random unit rows, one for each image that is trained on, as wide as the projection."""
+    def __post_init__(self) -> None:
         if self.negatives < 0 or not 0 <= self.momentum <= 1:
             raise RecipeError(f"{self}: give negatives of 0 or more, and a momentum in [0, 1]")
-        if self.temperature is not None and not (self.temperature > 0 and self.negatives):
-            raise RecipeError(
-                f"{self}: a temperature stands above 0, and beside negatives of 1 or more; leave it out for a softmax"
-            )
+        if self.temperature is not None and not self.temperature > 0:
+            raise RecipeError(f"{self}: a temperature stands above 0; leave it out for a softmax")
+
+    def build(self, facts: Facts) -> State | None:
+        """Random unit rows, one for each image that is trained on, as wide as the projection."""
+        # Not before, because `--set` changes one number at a time.
+        if self.temperature is not None and not self.negatives:
+            raise RecipeError(f"{self}: a temperature stands beside negatives of 1 or more; leave it out for a softmax")
         return _Bank(facts.images, facts.projection, self.momentum)
 
     def match(
@@ -80,8 +83,7 @@ class Bank:
         bank, first = cast(_Bank, state), online.rows.view == 0
         query, image = online.query[first], online.rows.sample[first]
         if not self.negatives:
-            # A clone, because the bank moves before the graph is done with.
-            return [Match(query, (Columns(bank.rows.clone(), Indexed(image), score),))]
+            return [Match(query, (Columns(bank.rows, Indexed(image), score),))]
         # The same on every rank.
         stream = Streams(context.streams.seed, context.streams.device).at("negatives", context.clock.step)
         own = Columns(bank.rows[image][:, None], Related(query.device), score)
@@ -111,6 +113,6 @@ class Bank:
         world = context.comm.world
         return context.comm.gather(level).logsumexp(0) - math.log(count * world)
 
-    def seen(self, global_batch: int, views: int) -> int:
-        """The sample; the whole bank's size is that of the data."""
-        return self.negatives
+    def seen(self, global_batch: int, views: int) -> int | None:
+        """The sample, or the rows of all other images."""
+        return self.negatives or None

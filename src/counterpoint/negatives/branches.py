@@ -27,10 +27,12 @@ class Branches:
     inner: Negatives
     share: float = 0.5
 
-    def build(self, facts: Facts) -> State | None:
-        """What the inner part owns."""
+    def __post_init__(self) -> None:
         if not 0 <= self.share <= 1:
             raise RecipeError(f"Branches(share={self.share}): give a share in [0, 1]")
+
+    def build(self, facts: Facts) -> State | None:
+        """What the inner part owns."""
         return self.inner.build(facts)
 
     def match(
@@ -45,7 +47,7 @@ class Branches:
                 matches += [replace(match, weight=match.weight * weight) for match in made]
         return matches
 
-    def seen(self, global_batch: int, views: int) -> int:
+    def seen(self, global_batch: int, views: int) -> int | None:
         """The inner part's."""
         return self.inner.seen(global_batch, 1)
 

@@ -22,6 +22,7 @@ from counterpoint.types import (
     Schedule,
     Score,
     State,
+    ends,
 )
 
 __all__ = ["Centred"]
@@ -85,9 +86,9 @@ class Centred:
     frozen_epochs: float = 1.0
 
     def __post_init__(self) -> None:
-        if not isinstance(self.temperature, Schedule) and not self.temperature > 0:
+        if not all(value > 0 for value in ends(self.temperature)):
             raise RecipeError(f"Centred(temperature={self.temperature}): it divides logits and must be above 0")
-        if not isinstance(self.momentum, Schedule) and not 0 <= self.momentum <= 1:
+        if not all(0 <= value <= 1 for value in ends(self.momentum)):
             raise RecipeError(f"Centred(momentum={self.momentum}): give a number in [0, 1]")
 
     def build(self, facts: Facts) -> State | None:

@@ -32,10 +32,12 @@ class Drawn:
     count: int = 1
     other_class: bool = True
 
-    def build(self, facts: Facts) -> State | None:
-        """It owns nothing."""
+    def __post_init__(self) -> None:
         if self.count < 1:
             raise RecipeError(f"Drawn(count={self.count}): give at least 1 negative for each anchor")
+
+    def build(self, facts: Facts) -> State | None:
+        """It owns nothing."""
         if self.other_class and not facts.classes:
             raise RecipeError(
                 f"negatives of another class need labels, but source {facts.source!r} has none; draw them from any "

@@ -22,10 +22,12 @@ class InParts:
 
     images: int = 128
 
-    def build(self, facts: Facts) -> State | None:
-        """It owns nothing."""
+    def __post_init__(self) -> None:
         if self.images < 2:
             raise RecipeError(f"InParts(images={self.images}): give at least 2, or a row has nobody to be told from")
+
+    def build(self, facts: Facts) -> State | None:
+        """It owns nothing."""
         return None
 
     def match(

@@ -44,14 +44,18 @@ class Mixed:
     query: int = 16
     start: float = 0.0
 
-    def build(self, facts: Facts) -> State | None:
-        """The queue's."""
+    def __post_init__(self) -> None:
         if min(self.keys, self.query) < 0:
             raise RecipeError(f"Mixed(keys={self.keys}, query={self.query}): give 0 or more of each")
-        if not 1 <= self.hardest <= self.queue.size:
+        if self.hardest < 1:
+            raise RecipeError(f"Mixed(hardest={self.hardest}): give at least 1")
+
+    def build(self, facts: Facts) -> State | None:
+        """The queue's."""
+        if self.hardest > self.queue.size:
             raise RecipeError(
-                f"Mixed(hardest={self.hardest}) of a queue of {self.queue.size}: give at least 1, and at most as many "
-                "as the queue holds"
+                f"Mixed(hardest={self.hardest}) of a queue of {self.queue.size}: give at most as many as the queue "
+                "holds"
             )
         return self.queue.build(facts)
 

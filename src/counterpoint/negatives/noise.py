@@ -51,10 +51,12 @@ class Noise:
 
     every: int = 1
 
-    def build(self, facts: Facts) -> State | None:
-        """A direction for each training image."""
+    def __post_init__(self) -> None:
         if self.every < 0:
             raise RecipeError(f"Noise(every={self.every}): give 0 or more epochs")
+
+    def build(self, facts: Facts) -> State | None:
+        """A direction for each training image."""
         return _Noise(facts.images, facts.projection)
 
     def match(

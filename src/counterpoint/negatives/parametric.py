@@ -39,7 +39,7 @@ class _Parametric(State):
     def queued(self) -> Rows:
         """Who is in the queue: of earlier batches, hence nobody's self."""
         past = torch.full_like(self.sample, -1)
-        return Rows(self.sample.clone(), past, torch.ones_like(past), self.label.clone())
+        return Rows(self.sample, past, torch.ones_like(past), self.label)
 
     @torch.no_grad()
     def after_step(self, model: nn.Module, context: Context, online: Encoded, keys: Encoded) -> None:
@@ -130,8 +130,7 @@ class Parametric:
             if keys is not online:
                 columns.append(features(comm.gather(keys.z.detach()), comm.gather_rows(keys.rows)))
             if self.queue:
-                # A clone, because the queue moves before the graph is used.
-                columns.append(features(owned.rows.clone(), owned.queued))
+                columns.append(features(owned.rows, owned.queued))
         return [Match(online.query, tuple(columns))]
 
     def _centres(self, online: Encoded, owned: _Parametric) -> Columns:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from counterpoint.errors import RecipeError
 from counterpoint.negatives._swapped import by_view, swapped
-from counterpoint.negatives.sinkhorn import sinkhorn
+from counterpoint.negatives.sinkhorn import balances, sinkhorn
 from counterpoint.relations import Explicit
 from counterpoint.sphere import unit
 from counterpoint.types import Columns, Comm, Context, Encoded, Facts, Match, Pairing, Score, State
@@ -90,6 +90,7 @@ class Prototypes:
     def __post_init__(self) -> None:
         if self.count < 2 or self.assigned < 1 or self.queue < 0:
             raise RecipeError(f"{self} is not possible: give 2 prototypes, 1 assigned view and a queue of 0 or more")
+        balances(self.epsilon, self.iterations)
 
     def build(self, facts: Facts) -> State | None:
         """The prototypes, of the projection's width, and an empty queue."""

@@ -50,18 +50,19 @@ class Queue:
     size: int = 4096
     symmetric: bool = False
 
-    def build(self, facts: Facts) -> State | None:
-        """Random unit rows of the projection's width."""
+    def __post_init__(self) -> None:
         if self.size < 1:
             raise RecipeError(f"the queue's size is {self.size}, expected at least 1")
+
+    def build(self, facts: Facts) -> State | None:
+        """Random unit rows of the projection's width."""
         return _Queue(self.size, facts.projection, (1, 0) if self.symmetric else (1,))
 
     def match(
         self, online: Encoded, keys: Encoded, pairing: Pairing, score: Score, state: State | None, context: Context
     ) -> list[Match]:
         """For each view that queries, a match of two groups: the own key, private to its anchor, and the queue."""
-        # A clone, because the queue moves before the graph is used.
-        queue = cast(_Queue, state).rows.clone()
+        queue = cast(_Queue, state).rows
         matches: list[Match] = []
         for view, other in ((0, 1), (1, 0)) if self.symmetric else ((0, 1),):
             query, positive = online.query[online.rows.view == view], keys.z[keys.rows.view == other]

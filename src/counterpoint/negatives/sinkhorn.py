@@ -7,10 +7,23 @@ from torch import Tensor
 from counterpoint.errors import RecipeError
 from counterpoint.types import Comm
 
-__all__ = ["sinkhorn"]
+__all__ = ["balances", "sinkhorn"]
 
 # 2 / epsilon is the most by which logits of cosines differ: float32 holds exp(-80), float64 exp(-700).
 _SINGLE, _DOUBLE = 2 / 80, 2 / 700
+
+
+def balances(epsilon: float, iterations: int) -> None:
+    """Refuse numbers with which nothing can be balanced.
+
+    Raises:
+        RecipeError: an epsilon that is too small, or a negative number of iterations.
+    """
+    if not epsilon >= _DOUBLE or iterations < 0:
+        raise RecipeError(
+            f"sinkhorn got epsilon {epsilon:g} and {iterations} iterations; epsilon is at least 0.003 (0.05 is usual), "
+            "and there are 0 iterations or more"
+        )
 
 
 @torch.no_grad()
@@ -45,11 +58,7 @@ def sinkhorn(
         >>> sinkhorn(scores, epsilon=0.05, iterations=100)[:, 0].sum().round(decimals=3)
         tensor(2.)
     """
-    if epsilon < _DOUBLE or iterations < 0:
-        raise RecipeError(
-            f"sinkhorn got epsilon {epsilon:g} and {iterations} iterations; epsilon is at least 0.003 (0.05 is usual), "
-            "and there are 0 iterations or more"
-        )
+    balances(epsilon, iterations)
     with torch.autocast(scores.device.type, enabled=False):
         least = torch.float32 if epsilon >= _SINGLE else torch.float64
         logits = scores.to(torch.promote_types(scores.dtype, least)) / epsilon

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from counterpoint.errors import RecipeError, ShapeError
-from counterpoint.types import Columns, Match, Number
+from counterpoint.types import Columns, Match, Number, ends
 
 # Below every logit, yet a number: its exponential beside any other is exactly 0, and 0 times it is 0.
 FLOOR = -1e30
@@ -21,12 +21,17 @@ class Group:
     rows: int
 
 
-def check(match: Match, temperature: float = 1.0) -> None:
-    """Refuse what cannot be compared."""
-    if not temperature > 0:
+def divides(temperature: Number) -> None:
+    """Refuse a temperature that is not above 0, or a schedule of one that comes to it."""
+    if not all(value > 0 for value in ends(temperature)):
         raise RecipeError(
             f"the temperature is {temperature}, but it divides the scores and must be above 0; 0.1 is usual"
         )
+
+
+def check(match: Match, temperature: float = 1.0) -> None:
+    """Refuse what cannot be compared."""
+    divides(temperature)
     if not match.columns:
         raise ShapeError("the match has no candidates; give it at least one group of columns")
     anchors = len(match.query)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -72,14 +73,17 @@ class AlignUniform:
         t: in (0, 20], of the Gaussian potential.
     """
 
+    holds: ClassVar[str] = "uniform"
     align: float = 1.0
     uniform: float = 1.0
     alpha: float = 2.0
     t: float = 2.0
 
+    def __post_init__(self) -> None:
+        _check(self.align, self.uniform, self.alpha, self.t)
+
     def __call__(self, matches: Sequence[Match]) -> Loss:
         """The weighted mean over matches."""
-        _check(self.align, self.uniform, self.alpha, self.t)
         return aligned("alignment and uniformity", matches, self._cost)
 
     def _cost(self, x: Tensor, y: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
@@ -88,7 +92,7 @@ class AlignUniform:
 
 
 def _check(align: float, uniform: float, alpha: float, t: float) -> None:
-    if min(align, uniform) < 0:
+    if not (align >= 0 and uniform >= 0):
         raise RecipeError(f"align_uniform got the weights {align} and {uniform}; neither may be negative")
     if not alpha >= 1:
         raise RecipeError(f"align_uniform got alpha {alpha}; below 1 two equal rows have no slope, give 1 or more")

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -41,6 +42,7 @@ def barlow_twins(
         >>> round(barlow_twins(x, x, redundancy=0.0051).item(), 4)
         0.0102
     """
+    _check(redundancy, eps)
     total, _ = _parts(x, y, redundancy, eps)
     return total
 
@@ -60,14 +62,18 @@ class BarlowTwins:
         eps: >= 0, added to a variance.
     """
 
+    holds: ClassVar[str] = "itself"
     redundancy: float = 0.0051
     scale: float = 1.0
     eps: float = 1e-5
 
-    def __call__(self, matches: Sequence[Match]) -> Loss:
-        """The weighted mean over matches."""
+    def __post_init__(self) -> None:
+        _check(self.redundancy, self.eps)
         if not self.scale > 0:
             raise RecipeError(f"BarlowTwins(scale={self.scale}): give a number above 0")
+
+    def __call__(self, matches: Sequence[Match]) -> Loss:
+        """The weighted mean over matches."""
         return aligned("Barlow Twins", matches, self._cost)
 
     def _cost(self, x: Tensor, y: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
@@ -75,10 +81,13 @@ class BarlowTwins:
         return self.scale * total, terms
 
 
+def _check(redundancy: float, eps: float) -> None:
+    if not (redundancy >= 0 and eps >= 0):
+        raise RecipeError(f"barlow_twins got redundancy {redundancy} and eps {eps}; neither may be negative")
+
+
 def _parts(x: Tensor, y: Tensor, redundancy: float, eps: float) -> tuple[Tensor, dict[str, Tensor]]:
     same_shape("barlow_twins", x, y)
-    if redundancy < 0 or eps < 0:
-        raise RecipeError(f"barlow_twins got redundancy {redundancy} and eps {eps}; neither may be negative")
     one, other = (_standard(rows, eps) for rows in precise(x, y))
     diagonal = (one * other).mean(0)
     invariance = (1 - diagonal).square().sum()

@@ -15,13 +15,14 @@ autocast says (in float64 if the rows are).
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from counterpoint.errors import RecipeError
-from counterpoint.objectives._prepared import FLOOR, check, full_precision, prepare, settled
+from counterpoint.objectives._prepared import FLOOR, check, divides, full_precision, prepare, settled
 from counterpoint.objectives.levels import levelled
 from counterpoint.objectives.tiles import tiled
 from counterpoint.types import Loss, Match, Number
@@ -122,17 +123,21 @@ class Contrast:
     See also: `contrast`, the function.
     """
 
+    holds: ClassVar[str] = "negatives"
     temperature: Number = 0.5
     denominator: Joint | Each = Joint()
     times_temperature: float = 0.0
+
+    def __post_init__(self) -> None:
+        divides(self.temperature)
+        if not self.times_temperature >= 0:
+            raise RecipeError(f"Contrast(times_temperature={self.times_temperature}): give 0 or more")
 
     def __call__(self, matches: Sequence[Match]) -> Loss:
         """The weighted mean; with several matches, the terms are the mean of each."""
         if not matches:
             raise RecipeError("there is nothing to contrast: an objective needs at least one match")
         temperature = settled(self.temperature)
-        if self.times_temperature < 0:
-            raise RecipeError(f"Contrast(times_temperature={self.times_temperature}): give 0 or more")
         factor = self.times_temperature * temperature or 1.0
         costs: list[Tensor] = []
         counts: list[Tensor] = []

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float, Int64
@@ -64,11 +65,14 @@ class CosineEmbedding:
         margin: in [-1, 1], a cosine.
     """
 
+    holds: ClassVar[str] = "negatives"
     margin: float = 0.0
+
+    def __post_init__(self) -> None:
+        _check(self.margin)
 
     def __call__(self, matches: Sequence[Match]) -> Loss:
         """The weighted mean over pairs."""
-        _check(self.margin)
         if not all(isinstance(group.score, Cosine) for match in matches for group in match.columns):
             raise RecipeError("the cosine embedding loss is one of cosines; set score=counterpoint.scores:Cosine")
         return pairs(matches, self._tally)

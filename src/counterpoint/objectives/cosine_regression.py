@@ -41,8 +41,7 @@ def cosine_regression(
         0.8
     """
     same_shape("cosine_regression", p, z)
-    if not scale > 0:
-        raise RecipeError(f"the scale is {scale}, but it must be above 0, else the rows are driven apart; 1 is usual")
+    _check(scale)
     one, other = precise(p, z)
     return scale * (offset - (unit(one) * unit(other)).sum(1)).mean()
 
@@ -62,6 +61,9 @@ class CosineRegression:
     scale: float = 1.0
     offset: float = 0.0
 
+    def __post_init__(self) -> None:
+        _check(self.scale)
+
     def __call__(self, matches: Sequence[Match]) -> Loss:
         """The weighted mean."""
         if not all(isinstance(group.score, Cosine) for match in matches for group in match.columns):
@@ -70,3 +72,8 @@ class CosineRegression:
 
     def _cost(self, p: Tensor, z: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         return cosine_regression(p, z, scale=self.scale, offset=self.offset), {}
+
+
+def _check(scale: float) -> None:
+    if not scale > 0:
+        raise RecipeError(f"the scale is {scale}, but it must be above 0, else the rows are driven apart; 1 is usual")

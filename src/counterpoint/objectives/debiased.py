@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -12,7 +13,7 @@ from torch.nn import functional
 from counterpoint.errors import RecipeError
 from counterpoint.objectives._blocks import Scores, mean, weighed
 from counterpoint.objectives._plain import twins
-from counterpoint.objectives._prepared import FLOOR, check, settled
+from counterpoint.objectives._prepared import FLOOR, check, divides, settled
 from counterpoint.sphere import Cosine
 from counterpoint.types import Columns, Loss, Match, Number
 
@@ -68,14 +69,18 @@ class Debiased:
         tau_plus: chance that a negative is of the anchor's class, in [0, 1).
     """
 
+    holds: ClassVar[str] = "negatives"
     temperature: Number = 0.5
     tau_plus: float = 0.1
+
+    def __post_init__(self) -> None:
+        divides(self.temperature)
+        if not 0 <= self.tau_plus < 1:
+            raise RecipeError(f"tau_plus is {self.tau_plus}, but it is a chance; give a number in [0, 1)")
 
     def __call__(self, matches: Sequence[Match]) -> Loss:
         """The weighted mean over anchors."""
         temperature = settled(self.temperature)
-        if not 0 <= self.tau_plus < 1:
-            raise RecipeError(f"tau_plus is {self.tau_plus}, but it is a chance; give a number in [0, 1)")
         for match in matches:
             check(match, temperature)
         if not all(isinstance(group.score, Cosine) for match in matches for group in match.columns):

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from jaxtyping import Bool, Float
@@ -67,11 +68,14 @@ class Margin:
         margin: > 0, a distance.
     """
 
+    holds: ClassVar[str] = "negatives"
     margin: float = 1.0
+
+    def __post_init__(self) -> None:
+        _check(self.margin)
 
     def __call__(self, matches: Sequence[Match]) -> Loss:
         """The weighted mean over pairs."""
-        _check(self.margin)
         scores = {group.score for match in matches for group in match.columns}
         if not all(isinstance(score, Euclidean) and not score.squared for score in scores):
             raise RecipeError("the margin loss is one of distances; set score=counterpoint.scores:Euclidean")

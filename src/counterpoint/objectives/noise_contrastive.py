@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -11,7 +12,7 @@ from torch.nn import functional
 from counterpoint.errors import RecipeError, ShapeError
 from counterpoint.objectives._blocks import Scores, mean, weighed
 from counterpoint.objectives._plain import require_rows
-from counterpoint.objectives._prepared import check, settled
+from counterpoint.objectives._prepared import check, divides, settled
 from counterpoint.relations import Related, Unrelated, Weighted
 from counterpoint.sphere import Cosine
 from counterpoint.types import Columns, Loss, Match, Number
@@ -89,16 +90,20 @@ class NoiseContrastive:
             equation 8); needs cosines.
     """
 
+    holds: ClassVar[str] = "negatives"
     temperature: Number = 0.07
     proximal: float = 0.0
+
+    def __post_init__(self) -> None:
+        divides(self.temperature)
+        if not self.proximal >= 0:
+            raise RecipeError(f"NoiseContrastive(proximal={self.proximal}): give 0 or more")
 
     def __call__(self, matches: Sequence[Match]) -> Loss:
         """The weighted mean over anchors."""
         temperature = settled(self.temperature)
         for match in matches:
             check(match, temperature)
-        if self.proximal < 0:
-            raise RecipeError(f"NoiseContrastive(proximal={self.proximal}): give 0 or more")
         if self.proximal and not all(isinstance(g.score, Cosine) for match in matches for g in match.columns):
             raise RecipeError("the proximal term is one of cosines; set score=counterpoint.scores:Cosine")
         loss, total = weighed(matches, lambda of: _tally(of, temperature, self.proximal))

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float
@@ -91,15 +91,18 @@ class Triplet:
         mining: `all`, `hard`, `semi-hard` or `distance-weighted`.
     """
 
+    holds: ClassVar[str] = "negatives"
     margin: float = 1.0
     swap: bool = False
     mining: Literal["all", "hard", "semi-hard", "distance-weighted"] = "all"
 
-    def __call__(self, matches: Sequence[Match]) -> Loss:
-        """The weighted mean over triplets."""
+    def __post_init__(self) -> None:
         _check(self.margin)
         if self.mining not in _MINING:
             raise RecipeError(f"mining is {self.mining!r}, expected one of {', '.join(_MINING)}")
+
+    def __call__(self, matches: Sequence[Match]) -> Loss:
+        """The weighted mean over triplets."""
         if self.swap and self.mining != "all":
             raise RecipeError(f"swap goes with mining='all', but mining is {self.mining!r}; give swap=false")
         mined = _swapped if self.swap else _MINING[self.mining]

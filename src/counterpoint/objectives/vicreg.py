@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -64,13 +65,16 @@ class VICReg:
         invariance, variance, covariance: weights, >= 0.
     """
 
+    holds: ClassVar[str] = "variance"
     invariance: float = 25.0
     variance: float = 25.0
     covariance: float = 1.0
 
+    def __post_init__(self) -> None:
+        _check(self.invariance, self.variance, self.covariance)
+
     def __call__(self, matches: Sequence[Match]) -> Loss:
         """The weighted mean over matches."""
-        _check(self.invariance, self.variance, self.covariance)
         return aligned("VICReg", matches, self._cost)
 
     def _cost(self, x: Tensor, y: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
@@ -84,7 +88,7 @@ _EPS = 1e-4
 
 
 def _check(invariance: float, variance: float, covariance: float) -> None:
-    if min(invariance, variance, covariance) < 0:
+    if not all(weight >= 0 for weight in (invariance, variance, covariance)):
         raise RecipeError(
             f"vicreg got the weights {invariance}, {variance} and {covariance} for invariance, variance and "
             "covariance; none may be negative"

@@ -53,7 +53,7 @@ def align_uniform(
     )
 
 
-@preset(align_uniform, policy="align-uniform-stl", batch_size=768, epochs=200, lr=0.12)
+@preset(align_uniform, size=64, policy="align-uniform-stl", batch_size=768, epochs=200, lr=0.12)
 def stl10(made: Recipe) -> Recipe:
     """The released code's schedule on STL-10 at 64 pixels (`--size 64`); its encoder, an AlexNet, is not here.
 

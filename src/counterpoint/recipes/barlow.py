@@ -49,7 +49,7 @@ def barlow(
     )
 
 
-@preset(barlow, encoder="resnet18", width=2048, policy="asym-cifar", batch_size=256, epochs=1000, lr=0.3)
+@preset(barlow, encoder="resnet18", size=32, width=2048, policy="asym-cifar", batch_size=256, epochs=1000, lr=0.3)
 def cifar(made: Recipe) -> Recipe:
     """solo-learn's on CIFAR-10, for which it gives 92.10 % linear accuracy.
 

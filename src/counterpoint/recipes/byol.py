@@ -54,7 +54,17 @@ def byol(
     )
 
 
-@preset(byol, encoder="resnet18", momentum=0.99, hidden=4096, policy="asym-cifar", batch_size=256, epochs=1000, lr=1.0)
+@preset(
+    byol,
+    encoder="resnet18",
+    size=32,
+    momentum=0.99,
+    hidden=4096,
+    policy="asym-cifar",
+    batch_size=256,
+    epochs=1000,
+    lr=1.0,
+)
 def cifar(made: Recipe) -> Recipe:
     """solo-learn's on CIFAR-10, for which it gives 92.58 % linear accuracy.
 

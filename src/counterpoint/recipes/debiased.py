@@ -31,7 +31,8 @@ def debiased(
 ) -> Recipe:
     """NT-Xent over all views of a batch, debiased; the paper's head and optimizer.
 
-    Deviation: the views are those that suit the source; the policy weak-cifar is the paper's for small photos.
+    Deviations: the views are those that suit the source, and the policy weak-cifar is the paper's for small photos; the
+    views of an image go through BatchNorm together, where the authors' code encodes one after the other.
     """
     policy = policy or default(facts.kind, size=facts.size, channels=facts.channels)
     return Recipe(
@@ -51,6 +52,7 @@ def debiased(
 @preset(
     debiased,
     encoder="resnet50",
+    size=32,
     temperature=0.5,
     tau_plus=0.1,
     policy="weak-cifar",
@@ -64,5 +66,24 @@ def stl10(made: Recipe) -> Recipe:
     It learns from the labelled and the unlabelled images.
 
     Source: github.com/chingyaoc/DCL, README.md at 179a54a and main.py, utils.py and model.py.
+    """
+    return made
+
+
+@preset(
+    debiased,
+    encoder="resnet50",
+    size=32,
+    temperature=0.5,
+    tau_plus=0.1,
+    policy="weak-cifar",
+    batch_size=256,
+    epochs=400,
+    lr=1e-3,
+)
+def cifar(made: Recipe) -> Recipe:
+    """The authors' later code on CIFAR-10, `--beta 0` of its hard negatives, for which it gives no accuracy.
+
+    Source: github.com/joshr17/HCL, image/main.py and image/utils.py at 7b4647f.
     """
     return made

@@ -8,7 +8,7 @@ from dataclasses import replace
 from counterpoint.heads import Heads, PrototypeHead
 from counterpoint.negatives import Centred
 from counterpoint.objectives import Contrast
-from counterpoint.optim import LARS, AdamW
+from counterpoint.optim import LARS, SGD, AdamW
 from counterpoint.pairing import SameSample
 from counterpoint.recipe import Recipe, preset, recipe
 from counterpoint.schedules import Cosine as Decay
@@ -33,7 +33,7 @@ def dino(
     temperature: float = 0.1,  # of the views, dimensionless, divides a cosine
     target_temperature: float = 0.04,  # of the moving average, at the start
     target_temperature_end: float = 0.07,  # of the moving average, after its warm-up
-    target_warmup: float = 30.0,  # epochs of that warm-up
+    target_warmup: float | None = None,  # epochs of that warm-up; none: 30 of 100, at most 30
     momentum: float = 0.99,  # of the moving average at the start; ends at 1
     policy: str | None = None,  # of the views; none: two crops that suit the source, above 40 px dino-multicrop
     batch_size: int = 256,  # images over all ranks
@@ -49,13 +49,14 @@ def dino(
     """
     two = default(facts.kind, size=facts.size, channels=facts.channels)
     policy = policy or ("dino-multicrop" if two == "simclr" else two)
+    warmup = min(30.0, 30 / 100 * epochs) if target_warmup is None else target_warmup
     return Recipe(
         pairing=SameSample(),
         views=named(policy, size=facts.size, channels=facts.channels),
         encoder=encoder,
         heads=Heads(projector=PrototypeHead((hidden, hidden), bottleneck, prototypes, batch_norm=batch_norm)),
         target=MovingAverage(MomentumToOne(momentum), when="after", views=2),
-        negatives=Centred(Linear(target_temperature, target_temperature_end, epochs=target_warmup)),
+        negatives=Centred(Linear(target_temperature, target_temperature_end, epochs=warmup)),
         score=Dot(),
         objective=Contrast(temperature),
         optim=AdamW(
@@ -71,6 +72,7 @@ def dino(
 @preset(
     dino,
     encoder="resnet18",
+    size=32,
     prototypes=4096,
     hidden=2048,
     batch_norm=False,
@@ -100,6 +102,7 @@ def cifar(made: Recipe) -> Recipe:
 @preset(
     dino,
     encoder="vit_small",
+    size=224,
     prototypes=65536,
     hidden=2048,
     batch_norm=False,
@@ -121,3 +124,31 @@ def paper(made: Recipe) -> Recipe:
     main_dino.py.
     """
     return made
+
+
+@preset(
+    dino,
+    encoder="resnet50",
+    size=224,
+    prototypes=65536,
+    hidden=2048,
+    batch_norm=False,
+    target_temperature_end=0.04,
+    target_warmup=0.0,
+    momentum=0.996,
+    policy="dino-multicrop-resnet",
+    batch_size=512,
+    epochs=100,
+    lr=0.03,
+)
+def paper_resnet50(made: Recipe) -> Recipe:
+    """The released code with ResNet-50 on ImageNet, 2 x 224 + 8 x 96 pixels, for which it gives no accuracy.
+
+    Biases and norms do not decay. Deviation: it clips the gradient of each tensor to 3, where here it is that of all
+    together.
+
+    Source: github.com/facebookresearch/dino, "ResNet-50 and other convnets trainings" of README.md at 7064315 and the
+    defaults of main_dino.py.
+    """
+    rate = Decay(made.dials["lr"] * made.batch_size / 256, end=1e-6, warmup_epochs=10)
+    return replace(made, optim=SGD(rate, weight_decay=1e-4, exclude_bias_and_norm=True, clip_norm=3.0))

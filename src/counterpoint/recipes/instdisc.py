@@ -5,6 +5,7 @@ Source: Wu et al. 2018, arXiv:1805.01978, equations 2 to 6.
 
 from dataclasses import replace
 
+from counterpoint.errors import RecipeError
 from counterpoint.heads import Heads, MLPHead
 from counterpoint.negatives import Bank
 from counterpoint.objectives import Contrast, NoiseContrastive
@@ -28,7 +29,7 @@ def instdisc(
     temperature: float = 0.1,  # dimensionless, divides a cosine; the paper's 0.07 on ImageNet
     negatives: int = 0,  # rows of the bank drawn in a step, told from the own by NCE; 0: softmax over all rows
     momentum: float = 0.5,  # share of the old feature that a row of the bank keeps
-    proximal: float = 0.0,  # weight of the squared distance to the own row, beside NCE
+    proximal: float = 0.0,  # weight of the squared distance to the own row, beside NCE only
     width: int = 128,  # of the projection z
     policy: str | None = None,  # of the view; none: what suits the source; the paper's: instdisc
     batch_size: int = 256,  # images over all ranks
@@ -42,6 +43,11 @@ def instdisc(
     shared by a batch, where the authors draw them for each image (see `Bank`). AdamW with the square-root rule in place
     of SGD, as in simclr.
     """
+    if proximal and not negatives:
+        raise RecipeError(
+            f"instdisc: proximal is {proximal:g} but negatives is 0, and only NCE of drawn rows has a proximal term; "
+            "give --negatives 4096, or --proximal 0"
+        )
     policy = policy or default(facts.kind, size=facts.size, channels=facts.channels)
     return Recipe(
         pairing=SameSample(),
@@ -57,7 +63,9 @@ def instdisc(
     )
 
 
-@preset(instdisc, encoder="resnet18", temperature=0.1, policy="instdisc-cifar", batch_size=128, epochs=200, lr=0.06)
+@preset(
+    instdisc, encoder="resnet18", size=32, temperature=0.1, policy="instdisc-cifar", batch_size=128, epochs=200, lr=0.06
+)
 def cifar(made: Recipe) -> Recipe:
     """The released code on CIFAR-10, for which it gives no accuracy.
 

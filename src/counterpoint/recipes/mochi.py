@@ -3,7 +3,7 @@
 Source: Kalantidis et al. 2020, arXiv:2010.01028, equations 3 and 4.
 """
 
-from counterpoint.encoders import SplitBatchNorm
+from counterpoint.encoders import in_groups
 from counterpoint.heads import Heads, MLPHead
 from counterpoint.negatives import Mixed, Queue
 from counterpoint.objectives import Contrast
@@ -26,12 +26,12 @@ def mochi(
     *,
     temperature: float = 0.2,  # dimensionless, divides a cosine
     queue: int = 4096,  # keys kept; the paper's 65,536 on ImageNet
-    hardest: int = 128,  # N: keys of the queue, nearest to a query, that are mixed; the paper's 1024
+    hardest: int | None = None,  # N: nearest keys of a query, which are mixed; none: 128 or a shorter queue; paper 1024
     mixed: int = 32,  # s: mixtures of two of them for each query; the paper's 1024 or 512
     with_query: int = 16,  # s': mixtures of one of them with the query; the paper's 128 or 256
     start: float | None = None,  # epoch at which mixing begins; none: a tenth of the run, at most 10
     momentum: float = 0.99,  # of the moving average; the paper's 0.999
-    split: int = 8,  # groups of a batch with BatchNorm statistics of their own, keys shuffled among them; 1: one
+    split: int | None = None,  # groups of a batch that BatchNorm sees apart, keys shuffled among them; none: at most 8
     width: int = 128,  # of the projection z
     policy: str | None = None,  # of the views; none: what suits the source; the paper's: moco-v2
     batch_size: int = 512,  # images over all ranks
@@ -44,13 +44,15 @@ def mochi(
     """
     policy = policy or default(facts.kind, size=facts.size, channels=facts.channels)
     start = min(10, epochs / 10) if start is None else start
+    hardest = min(128, queue) if hardest is None else hardest
+    apart = in_groups(encoder, batch_size, split)
     return Recipe(
         pairing=SameSample(),
         views=named(policy, size=facts.size, channels=facts.channels),
-        encoder=SplitBatchNorm(encoder, max(2, batch_size // split)) if split > 1 else encoder,
+        encoder=apart,
         heads=Heads(projector=MLPHead(hidden=(encoder.width,), out=width, batch_norm=False)),
-        target=MovingAverage(momentum, when="before", queries=1, shuffle=split > 1),
-        negatives=Mixed(Queue(queue), min(hardest, queue), mixed, with_query, start),
+        target=MovingAverage(momentum, when="before", queries=1, shuffle=apart is not encoder),
+        negatives=Mixed(Queue(queue), hardest, mixed, with_query, start),
         score=Cosine(),
         objective=Contrast(temperature),
         optim=AdamW(lr=Decay(lr * (batch_size / 256) ** 0.5, warmup_epochs=min(10, epochs / 10)), weight_decay=1e-4),

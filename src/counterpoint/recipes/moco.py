@@ -5,7 +5,7 @@ Source: He et al. 2020, arXiv:1911.05722, algorithm 1; Chen et al. 2020, arXiv:2
 
 from dataclasses import replace
 
-from counterpoint.encoders import SplitBatchNorm
+from counterpoint.encoders import in_groups
 from counterpoint.heads import Heads, MLPHead
 from counterpoint.negatives import Queue
 from counterpoint.objectives import Contrast
@@ -31,7 +31,7 @@ def moco(
     queue: int = 4096,  # keys kept; the paper's 65,536 on ImageNet
     momentum: float = 0.99,  # of the moving average; the paper's 0.999 on ImageNet
     symmetric: bool = False,  # both views query, and both keys enter the queue
-    split: int = 8,  # groups of a batch with BatchNorm statistics of their own, keys shuffled among them; 1: one
+    split: int | None = None,  # groups of a batch that BatchNorm sees apart, keys shuffled among them; none: at most 8
     hidden: int | None = None,  # of the head's one hidden layer; none: the encoder's width; 0: no such layer (v1)
     width: int = 128,  # of the projection z
     policy: str | None = None,  # of the views; none: what suits the source; v1: instdisc, v2: moco-v2
@@ -42,16 +42,18 @@ def moco(
     """Version 2; with `hidden=0 temperature=0.07 policy=instdisc` it is version 1.
 
     Queue, momentum and split are those of the authors' CIFAR code. Deviation: AdamW with the square-root rule in place
-    of SGD, as in simclr. The symmetric loss is the mean of its halves; the authors' code sums them.
+    of SGD, as in simclr. The symmetric loss is the mean of its halves; the authors' code sums them, and encodes each
+    half by itself, where here both views go through BatchNorm together if there is one group.
     """
     policy = policy or default(facts.kind, size=facts.size, channels=facts.channels)
     hidden = encoder.width if hidden is None else hidden
+    apart = in_groups(encoder, batch_size, split)
     return Recipe(
         pairing=SameSample(),
         views=named(policy, size=facts.size, channels=facts.channels),
-        encoder=SplitBatchNorm(encoder, max(2, batch_size // split)) if split > 1 else encoder,
+        encoder=apart,
         heads=Heads(projector=MLPHead(hidden=(hidden,) if hidden else (), out=width, batch_norm=False)),
-        target=MovingAverage(momentum, when="before", queries=None if symmetric else 1, shuffle=split > 1),
+        target=MovingAverage(momentum, when="before", queries=None if symmetric else 1, shuffle=apart is not encoder),
         negatives=Queue(queue, symmetric),
         score=Cosine(),
         objective=Contrast(temperature),
@@ -64,6 +66,7 @@ def moco(
 @preset(
     moco,
     encoder="resnet18",
+    size=32,
     temperature=0.1,
     queue=4096,
     momentum=0.99,
@@ -87,6 +90,7 @@ def cifar(made: Recipe) -> Recipe:
 @preset(
     moco,
     encoder="resnet18",
+    size=32,
     temperature=0.2,
     queue=32768,
     momentum=0.99,

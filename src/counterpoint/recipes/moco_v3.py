@@ -38,9 +38,10 @@ def moco_v3(
 ) -> Recipe:
     """The loss is 2 t (ctr(q1, k2) + ctr(q2, k1)), t the temperature; heads as for a ResNet.
 
-    Deviation: heads a quarter as wide, since they would cost more than a small encoder does. AdamW with the square-root
-    rule, as in simclr; the paper has it for ViT, and LARS for ResNet-50. `--set heads.projector.hidden=(4096,4096)
-    --set heads.predictor.final_norm=batch_no_affine` makes the heads that the paper has for ViT.
+    Deviations: heads a quarter as wide, since they would cost more than a small encoder does; the views of an image go
+    through BatchNorm together. AdamW with the square-root rule, as in simclr; the paper has it for ViT, and LARS for
+    ResNet-50. `--set heads.projector.hidden=(4096,4096) --set heads.predictor.final_norm=batch_no_affine` makes the
+    heads that the paper has for ViT.
     """
     policy = policy or default(facts.kind, size=facts.size, channels=facts.channels)
     predictor = MLPHead((hidden,), width, hidden_bias=False, final_bias=False)
@@ -59,7 +60,7 @@ def moco_v3(
     )
 
 
-@preset(moco_v3, encoder="resnet18", hidden=4096, policy="asym-cifar", batch_size=256, epochs=1000, lr=0.3)
+@preset(moco_v3, encoder="resnet18", size=32, hidden=4096, policy="asym-cifar", batch_size=256, epochs=1000, lr=0.3)
 def cifar(made: Recipe) -> Recipe:
     """solo-learn's on CIFAR-10, for which it gives 93.10 % linear accuracy.
 
@@ -76,6 +77,7 @@ def cifar(made: Recipe) -> Recipe:
 @preset(
     moco_v3,
     encoder="resnet50",
+    size=224,
     temperature=1.0,
     momentum=0.99,
     hidden=4096,

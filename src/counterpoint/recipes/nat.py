@@ -3,6 +3,7 @@
 Source: Bojanowski and Joulin 2017, arXiv:1704.05310, section 3 and algorithm 1.
 """
 
+from counterpoint.errors import RecipeError
 from counterpoint.heads import Heads, MLPHead
 from counterpoint.negatives import Noise
 from counterpoint.objectives import CosineEmbedding
@@ -35,6 +36,8 @@ def nat(
     Deviations: AdamW in place of SGD with momentum, and a projector between the encoder and what is compared, which the
     paper has as the network's last layer.
     """
+    if views < 1:
+        raise RecipeError(f"nat: views is {views}, but an image is seen at least once in a step; give 1 or more")
     policy = policy or default(facts.kind, size=facts.size, channels=facts.channels)
     first = named(policy, size=facts.size, channels=facts.channels).policies[0]
     return Recipe(

@@ -58,6 +58,7 @@ def simsiam(
 @preset(
     simsiam,
     encoder="resnet18",
+    size=32,
     width=2048,
     bottleneck=512,
     policy="weak-cifar",

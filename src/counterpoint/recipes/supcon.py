@@ -51,7 +51,7 @@ def supcon(
     )
 
 
-@preset(supcon, encoder="resnet50", policy="supcon", temperature=0.1, batch_size=1024, epochs=1000, lr=0.125)
+@preset(supcon, encoder="resnet50", size=32, policy="supcon", temperature=0.1, batch_size=1024, epochs=1000, lr=0.125)
 def cifar(made: Recipe) -> Recipe:
     """The released code on CIFAR, for which it gives 96.0 % (CIFAR-10) and 76.5 % (CIFAR-100) linear accuracy.
 
@@ -68,7 +68,7 @@ def cifar(made: Recipe) -> Recipe:
     )
 
 
-@preset(supcon, encoder="resnet50", policy="simclr", temperature=0.1, batch_size=6144, epochs=350, lr=0.4)
+@preset(supcon, encoder="resnet50", size=224, policy="simclr", temperature=0.1, batch_size=6144, epochs=350, lr=0.4)
 def paper(made: Recipe) -> Recipe:
     """The paper's code on ImageNet at 224 pixels, but for its views; it gives no accuracy.
 

@@ -31,7 +31,7 @@ def swav(
     hidden: int = 512,  # of the projector
     width: int = 128,  # of the projection z
     queue: int = 2048,  # earlier projections that codes are balanced with; 0: none
-    queue_from: float = 15.0,  # epochs before the queue is filled
+    queue_from: float | None = None,  # epochs before the queue is filled; none: 15 of 200, at most 15
     policy: str | None = None,  # of the views; none: two crops that suit the source, above 40 px swav-multicrop
     batch_size: int = 512,  # images over all ranks
     epochs: int = 100,  # passes over the training images
@@ -46,13 +46,14 @@ def swav(
     """
     two = default(facts.kind, size=facts.size, channels=facts.channels)
     policy = policy or ("swav-multicrop" if two == "simclr" else two)
+    start = min(15.0, 15 / 200 * epochs) if queue_from is None else queue_from
     return Recipe(
         pairing=SameSample(),
         views=named(policy, size=facts.size, channels=facts.channels),
         encoder=encoder,
         heads=Heads(projector=MLPHead(hidden=(hidden,), out=width)),
         target=StopGradient(),
-        negatives=Prototypes(prototypes, epsilon, queue=queue, queue_from=queue_from),
+        negatives=Prototypes(prototypes, epsilon, queue=queue, queue_from=start),
         score=Dot(),
         objective=Contrast(temperature),
         optim=AdamW(lr=Decay(lr * (batch_size / 256) ** 0.5, warmup_epochs=min(10, epochs / 10)), weight_decay=1e-4),
@@ -64,6 +65,7 @@ def swav(
 @preset(
     swav,
     encoder="resnet18",
+    size=32,
     prototypes=3000,
     hidden=2048,
     queue=3840,
@@ -91,6 +93,7 @@ def cifar(made: Recipe) -> Recipe:
 @preset(
     swav,
     encoder="resnet50",
+    size=224,
     prototypes=3000,
     hidden=2048,
     queue=0,

@@ -52,7 +52,15 @@ def vicreg(
 
 
 @preset(
-    vicreg, encoder="resnet18", variance=50.0, width=2048, policy="vicreg-cifar", batch_size=256, epochs=1000, lr=0.3
+    vicreg,
+    encoder="resnet18",
+    size=32,
+    variance=50.0,
+    width=2048,
+    policy="vicreg-cifar",
+    batch_size=256,
+    epochs=1000,
+    lr=0.3,
 )
 def cifar(made: Recipe) -> Recipe:
     """solo-learn's on CIFAR-10, for which it gives 92.07 % linear accuracy.

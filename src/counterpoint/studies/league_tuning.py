@@ -73,7 +73,7 @@ def league_tuning(
             name,
             plan.source,
             plan.encoder,
-            batch=plan.batch,
+            batch=entry.batch,
             epochs=epochs_of(entry.views, QUARTER * plan.epochs),
             seed=seed,
             dials=trial.dials,

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from counterpoint.errors import RecipeError
-from counterpoint.types import Context, Encoded, Facts, Number, Rows, Schedule, State, Towers
+from counterpoint.types import Context, Encoded, Facts, Number, Rows, Schedule, State, Towers, ends
 
 __all__ = ["MovingAverage"]
 
@@ -67,7 +67,7 @@ class MovingAverage:
     shuffle: bool = False
 
     def __post_init__(self) -> None:
-        if not isinstance(self.momentum, Schedule) and not 0 <= self.momentum <= 1:
+        if not all(0 <= value <= 1 for value in ends(self.momentum)):
             raise RecipeError(f"MovingAverage(momentum={self.momentum}): give a number in [0, 1]")
         if self.when not in ("before", "after"):
             raise RecipeError(f"MovingAverage(when={self.when!r}): give 'before' or 'after'")

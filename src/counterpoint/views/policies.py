@@ -139,14 +139,20 @@ def _swav(make: _Make) -> Views:
     return Views((view(make.size, (0.14, 1.0)),) * 2 + (view(make.local(96), (0.05, 0.14)),) * 6)
 
 
-def _dino(make: _Make) -> Views:
+def _dino(make: _Make, split: float = 0.4) -> Views:
+    """Local crops have an area up to `split`, global ones from there on."""
+
     def view(side: int, scale: tuple[float, float], blur: float, *tail: Policy) -> Chain:
         colour = (*make.jitter(0.4, 0.4, 0.2, 0.1), *make.grey(), *make.blur(blur, side))
         return Chain((ResizedCrop(side, scale=scale, interpolation="bicubic"), HFlip(), *colour, *tail))
 
-    first = view(make.size, (0.4, 1.0), 1.0)
-    second = view(make.size, (0.4, 1.0), 0.1, Solarize(p=0.2))
-    return Views((first, second, *(view(make.local(96), (0.05, 0.4), 0.5),) * 8))
+    first = view(make.size, (split, 1.0), 1.0)
+    second = view(make.size, (split, 1.0), 0.1, Solarize(p=0.2))
+    return Views((first, second, *(view(make.local(96), (0.05, split), 0.5),) * 8))
+
+
+def _dino_resnet(make: _Make) -> Views:
+    return _dino(make, 0.14)
 
 
 def _multicrop_cifar(make: _Make) -> Views:
@@ -255,6 +261,10 @@ _POLICIES: dict[str, tuple[Callable[[_Make], Views], str]] = {
     "dino-multicrop": (
         _dino,
         "2 global crops 0.4-1 and 8 local 0.05-0.4 of 96/224 the side, blur 1.0 / 0.1 / 0.5. Caron et al. 2021 (DINO)",
+    ),
+    "dino-multicrop-resnet": (
+        _dino_resnet,
+        "dino-multicrop with global crops 0.14-1 and local 0.05-0.14, as its released code has for ResNet-50",
     ),
     "elastic": (
         _elastic,

@@ -4,20 +4,14 @@ import shlex
 from collections.abc import Mapping
 from typing import Any, cast
 
+from counterpoint.recipe import load_object
+
 __all__ = ["flags", "remedy"]
 
 Settings = dict[str, Any]
 
 RATES = {"SGD": 0.05, "LARS": 1.0}  # a learning rate that suits, for others 1e-3
 NARROW = 16  # a layer that is no wider can't carry more directions than this
-REPELLING = ("Contrast", "CosineEmbedding", "Debiased", "Margin", "Triplet", "NoiseContrastive")
-COMPARED = (
-    "AcrossViews", "Ahead", "Asking", "Bank", "Branches", "ByView", "Centres", "Drawn", "Exemplars", "InBatch", "Mixed",
-    "Parametric", "Queue", "SameImage",
-)  # fmt: skip
-CODED = ("Prototypes", "Centred")
-# What keeps rows apart where nothing is compared with negatives: of an objective, its weight, and a usual one.
-HOLDING = {"AlignUniform": ("uniform", 1.0), "VICReg": ("variance", 25.0)}
 CONTRAST = "counterpoint.objectives:Contrast(temperature=0.2)"
 IN_BATCH = "counterpoint.negatives:InBatch"
 
@@ -69,6 +63,17 @@ def _own(recipe: Mapping[str, Any], path: str, *names: str) -> bool:
     """Whether a part is known to be one of these classes of this library."""
     package, _, name = _kind(recipe, path).partition(":")
     return package.startswith("counterpoint.") and name in names
+
+
+def _holding(recipe: Mapping[str, Any]) -> tuple[str, float]:
+    """What the objective says keeps images apart (`types.Holding`), and its usual weight where that is one of it."""
+    try:
+        part = load_object(_kind(recipe, "objective"))
+    except Exception:  # a part of somebody's own may be gone, or refuse to be imported: advice is given all the same
+        return "", 0.0
+    holds = str(getattr(part, "holds", ""))
+    usual = getattr(part, holds, 0.0) if holds else 0.0  # a default is an attribute of the class
+    return holds, float(usual) if isinstance(usual, int | float) else 0.0
 
 
 def _knob(recipe: Mapping[str, Any], dial: str, path: str, value: Any) -> Settings:
@@ -259,7 +264,7 @@ def _at_ceiling(recipe: Mapping[str, Any], health: Mapping[str, float]) -> tuple
     centres = _own(recipe, "negatives", "Centres")
     if not _own(recipe, "pairing", "SameSample") and not (centres and _own(recipe, "pairing", "SameClass")):
         settings["pairing"] = f"counterpoint.pairing:{'SameClass' if centres else 'SameSample'}"
-    if not _own(recipe, "negatives", *COMPARED, *CODED):
+    if "negative" not in health and "codes" not in health:
         settings["negatives"] = IN_BATCH
     if settings:
         return "Check that what is paired belongs together; pairs that surely do are tried by these settings.", settings
@@ -285,19 +290,19 @@ def _collapsed(recipe: Mapping[str, Any], health: Mapping[str, float]) -> tuple[
         )
     if _own(recipe, "objective", "CosineRegression"):
         return _unheld(recipe) or _held_back(recipe)
-    for name, (weight, usual) in HOLDING.items():
-        if _own(recipe, "objective", name):
-            now = _at(recipe, f"objective.{weight}")
-            if isinstance(now, int | float) and now < usual / 10:
-                return f"Nothing holds different images apart, as the weight of {weight} is {now:g}: raise it.", (
-                    _knob(recipe, weight, f"objective.{weight}", usual)
-                )
-            return _held_back(recipe)
-    if _own(recipe, "negatives", *CODED):
+    holds, usual = _holding(recipe)
+    if holds not in ("", "negatives"):
+        now = _at(recipe, f"objective.{holds}")
+        if isinstance(now, int | float) and now < usual / 10:
+            return f"Nothing holds different images apart, as the weight of {holds} is {now:g}: raise it.", (
+                _knob(recipe, holds, f"objective.{holds}", usual)
+            )
         return _held_back(recipe)
-    if not _own(recipe, "objective", *REPELLING):
+    if "codes" in health:
+        return _held_back(recipe)
+    if not holds:
         settings["objective"] = CONTRAST
-    if "negative" not in health or not _own(recipe, "negatives", *COMPARED):
+    if "negative" not in health:
         settings["negatives"] = IN_BATCH
     if settings:
         return (

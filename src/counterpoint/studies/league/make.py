@@ -16,6 +16,7 @@ from counterpoint.studies.league.evaluators import Course, Memory, SuperErrors
 from counterpoint.studies.league.methods import Entry, entered, listed, trained_as
 from counterpoint.studies.league.sections import About, league_sections
 from counterpoint.studies.league.settings import read_settings
+from counterpoint.studies.long_tailed import LongTailed
 from counterpoint.studies.restricted import Restricted
 from counterpoint.studies.scores import Baselines, Scores
 from counterpoint.studies.study import Evaluator, Scale, Study
@@ -53,7 +54,13 @@ class Planned:
 
 
 def planned(
-    source: Source | None, *, scale: Scale, encoder: str | None, images: int | None, epochs: float | None
+    source: Source | None,
+    *,
+    scale: Scale,
+    encoder: str | None,
+    images: int | None,
+    epochs: float | None,
+    tail: float = 1.0,
 ) -> Planned:
     """Fewer images where that is asked for, and what suits the scale.
 
@@ -63,6 +70,7 @@ def planned(
         encoder: None: `conv`, or `mlp` at smoke scale.
         images: trained on, equally many of each class; None: the budget's.
         epochs: of a method of two views; None: the budget's.
+        tail: training images of the first class for one of the last; see `LongTailed`.
 
     Raises:
         SourceError: no source, or no labels, without which nothing can be ranked.
@@ -84,6 +92,9 @@ def planned(
     most = images or (SMOKE[0] if smoke else IMAGES)
     if len(dataset.train) > most:
         source = Restricted(source, per_class=max(1, most // len(dataset.classes)))
+        dataset = shelf.load(source)
+    if tail != 1:
+        source = LongTailed(source, tail)
         dataset = shelf.load(source)
     return Planned(
         source=source,
@@ -107,6 +118,7 @@ def league(
     methods: str | Iterable[str] = "",
     without: str | Iterable[str] = "",
     sets: int = 1000,
+    tail: float = 1.0,
 ) -> Study:
     """All methods on one encoder with one budget of views seen, beside controls, raw pixels and the untrained encoder.
 
@@ -120,11 +132,12 @@ def league(
         methods: names, as `simclr,supervised`; empty: every recipe of the package that suits the data.
         without: names that are left out.
         sets: random super-classes, for data of more than ten classes.
+        tail: training images of the first class for one of the last, falling by one factor from class to class.
 
     Raises:
         CounterpointError: an option that is none, or no data.
     """
-    plan = planned(source, scale=scale, encoder=encoder, images=images, epochs=epochs)
+    plan = planned(source, scale=scale, encoder=encoder, images=images, epochs=epochs, tail=tail)
     settings = read_settings()
     out = listed(without)
     names = tuple(name for name in listed(methods) or tuple(recipes()) if name not in out)
@@ -157,7 +170,7 @@ def league(
             entry.name,
             plan.source,
             plan.encoder,
-            batch=plan.batch,
+            batch=entry.batch,
             epochs=entry.epochs,
             seed=seed,
             dials=entry.dials,
@@ -167,10 +180,11 @@ def league(
         for seed in seeds
         for entry in sorted(entries, key=lambda entry: entry.name != at)
     )
+    long = "long-tailed " if tail != 1 else ""
     about = About(entries, at, reasons, len(plan.dataset.train), _tuning(settings.how))
     return Study(
         name="league",
-        title=f"League of methods on {plan.dataset.name}",
+        title=f"League of methods on {long}{plan.dataset.name}",
         about=_about(plan, entries, policy),
         source="",
         cells=cells,
@@ -196,12 +210,18 @@ def _tuning(how: str) -> str:
     )
 
 
+def _smaller(plan: Planned, entries: Sequence[Entry]) -> str:
+    told = [f"{entry.signature.title} {entry.batch}" for entry in entries if entry.batch != plan.batch]
+    return f" ({', '.join(told)}, whose loss compares patches)" if told else ""
+
+
 def _about(plan: Planned, entries: Sequence[Entry], policy: str) -> tuple[str, ...]:
     return (
-        f"Each method trains the encoder `{plan.encoder}` on {len(plan.dataset.train):,} images of {plan.dataset.name} "
-        f"in batches of {plan.batch}, until it has seen as many views as {plan.epochs:g} epochs of a method of two "
-        "views have. All is measured on h with the encoder frozen. The settings are small: the ranking is of what a "
-        "method does with such an encoder in minutes, not of what its paper reports.",
+        f"Each method trains the encoder `{plan.encoder}` on {len(plan.dataset.train):,} images of {plan.dataset.name}"
+        f"{f' ({plan.dataset.split})' if isinstance(plan.source, LongTailed) else ''} "
+        f"in batches of {plan.batch}{_smaller(plan, entries)}, until it has seen as many views as {plan.epochs:g} "
+        "epochs of a method of two views have. All is measured on h with the encoder frozen. The settings are small: "
+        "the ranking is of what a method does with such an encoder in minutes, not of what its paper reports.",
         f"{len(entries)} methods take part. Those that need labels stand apart, an autoencoder shows what is learned "
         "without any contrast, and raw pixels and the encoder with its first weights show what needs no training.",
         f"Views in training are each recipe's own. For the alignment of views the policy `{policy}` draws two views of "

@@ -27,6 +27,8 @@ class Entry:
         signature: of its recipe.
         group: whether it needs labels; a `control` needs none and compares nothing: it tells images again.
         views: of an image, in training, as `views_of` counts them.
+        batch: images of a step: the league's, or the recipe's own where that is smaller and images are cut into
+            patches, whose comparison may cost the square of it.
         epochs: that these leave of the budget.
         dials: that tuning chose; None where it was not tuned with this encoder.
         encoder: in words, where the method changes something of the shared one; else empty.
@@ -35,6 +37,7 @@ class Entry:
     signature: Signature
     group: Group
     views: int
+    batch: int
     epochs: int
     dials: Mapping[str, float] | None = None
     encoder: str = ""
@@ -91,7 +94,7 @@ def trained_as(
     source: Source,
     encoder: str,
     *,
-    batch: int,
+    batch: int | None = None,
     epochs: int,
     seed: int = 0,
     place: Mapping[str, str] | None = None,
@@ -104,14 +107,14 @@ def trained_as(
         name: of the recipe.
         source: of the images.
         encoder: that all share.
-        batch: images of a step.
+        batch: images of a step; None: the recipe's own.
         epochs: passes over them.
         seed: of the run.
         place: in the grid.
         dials: further ones.
         precision: as of `Cell`.
     """
-    sizes = {"batch_size": batch, "epochs": epochs}
+    sizes = {"epochs": epochs} if batch is None else {"batch_size": batch, "epochs": epochs}
     known = dials_of(name)
     given: dict[str, Any] = {k: v for k, v in sizes.items() if k in known}
     return Cell(
@@ -164,7 +167,9 @@ def entered(
         views = views_of(recipe.views, facts.size)
         group: Group = "labels" if recipe.pairing.needs_labels else "no labels"
         group = "control" if isinstance(recipe.target, Pixels) else group
+        own_batch = composed(trained_as(name, source, encoder, epochs=1), facts).batch_size
+        size = min(batch, own_batch) if recipe.views.grids else batch
         own = "" if recipe.encoder == shared else str(recipe.encoder)
-        found.append(Entry(every[name], group, views, epochs_of(views, epochs), dials, own))
+        found.append(Entry(every[name], group, views, size, epochs_of(views, epochs), dials, own))
     order: tuple[Group, ...] = ("no labels", "labels", "control")
     return tuple(sorted(found, key=lambda entry: order.index(entry.group))), reasons

@@ -431,14 +431,16 @@ def _cost(results: Results, about: About) -> Section | None:
             each = None if not seconds or not steps else 1000 * seconds / steps
             megabytes = [None if value is None else value / 2**20 for value in memory]
             seen = about.images * entry.epochs * entry.views
-            rows.append((entry.signature.title, entry.views, entry.epochs, seen, seconds, each, *megabytes))
+            rows.append(
+                (entry.signature.title, entry.views, entry.batch, entry.epochs, seen, seconds, each, *megabytes)
+            )
     if not rows:
         return None
     table = Table(
         "cost",
         "Time and memory",
         (
-            *("method", "views", "epochs", "views seen", "training [s]", "step [ms]"),
+            *("method", "views", "batch", "epochs", "views seen", "training [s]", "step [ms]"),
             *("step [MiB]", "activations [MiB]", "weights [MiB]", "states [MiB]"),
         ),
         tuple(rows),
