@@ -35,9 +35,12 @@ def methods(as_markdown: bool, leagues: tuple[Path, ...]) -> None:
     if leagues and not as_markdown:
         raise RecipeError("--league adds measured scores to the page of the methods; give --markdown too")
     if as_markdown:
-        from counterpoint.studies.league.kept import read_kept
+        kept: list[Kept] = []
+        if leagues:
+            from counterpoint.studies.league.kept import read_kept
 
-        click.echo(markdown(known, [read_kept(folder) for folder in leagues]), nl=False)
+            kept = [read_kept(folder) for folder in leagues]
+        click.echo(markdown(known, kept), nl=False)
         return
     first_line("methods")
     width = max((len(s.name) for s in known), default=0)

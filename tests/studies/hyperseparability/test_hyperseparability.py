@@ -131,6 +131,7 @@ def test_cells_are_the_papers_and_no_less(monkeypatch: pytest.MonkeyPatch) -> No
     assert contrastive["recipe"] == "simclr"
     assert contrastive["dials"] == {
         "temperature": 1,
+        "layers": 2,
         "width": 100,
         "policy": "elastic",
         "batch_size": 1000,
