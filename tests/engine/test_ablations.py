@@ -11,7 +11,8 @@ ABLATIONS = {
         "swav", {}, {"negatives.iterations": 0}, "one-prototype", "--set negatives.iterations=3"
     ),
     "dino without centring": (
-        "dino", {"epochs": 5, "target_warmup": 30.0}, {"negatives.momentum": 1}, "one-prototype", "--set negatives.momentum=0.9"
+        "dino", {"epochs": 5, "target_warmup": 30.0}, {"negatives.momentum": 1}, "one-prototype",
+        "--set negatives.momentum=0.9",
     ),
     "dino without sharpening": (
         "dino", {"epochs": 5}, {"negatives.temperature": 0.1}, "uniform-assignments",
