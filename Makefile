@@ -1,7 +1,8 @@
 # The whole set-up is `make demo`, then `make test`.
 #
 #   make demo    environment, package, a first run on real digits, and where its page is
-#   make test    every test but those that need a network or a GPU
+#   make test    every test but those that need a network, a GPU or minutes
+#   make test-long  those that need minutes
 #   make check   format, lint, types, import layers, fast tests
 #   make test-peers  every loss that lightly or pytorch-metric-learning has too, beside theirs
 #   make bench   time and memory beside other libraries (COUNTERPOINT_DATA=FOLDER with cifar10/ and mnist/)
@@ -13,7 +14,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-peers check bench claims wheel clean
+.PHONY: help demo test test-long test-peers check bench claims wheel clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -56,14 +57,17 @@ demo: $(VENV)/.package
 	@echo "the page: $(CURDIR)/$(DEMO)/report.html"
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not network and not gpu"
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not long and not network and not gpu"
+
+test-long: $(VENV)/.dev
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "long and not network and not gpu"
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/pyright
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow and not browser and not network and not gpu"
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow and not long and not browser and not network and not gpu"
 
 # Other libraries live beside the package only here: what `make bench` measures and `make test-peers` compares with, the
 # latter in their newest versions each time.

@@ -15,12 +15,11 @@ from functools import cache
 from importlib.machinery import PathFinder
 from pathlib import Path
 
+from counterpoint.composition import Literal, Plain, composition
 from counterpoint.errors import RecipeError, nearest
 
 __all__ = ["Dial", "Literal", "Plain", "Preset", "Signature", "find", "locate", "read", "recipes"]
 
-Plain = bool | int | float | str
-Literal = Plain | tuple[Plain, ...] | None
 
 FOLDER = Path(__file__).parent / "recipes"
 
@@ -66,6 +65,15 @@ class Preset:
     dials: Mapping[str, Literal]
     source: str = ""
     size: int | None = None
+
+    def note(self, size: int) -> str:
+        """A sentence where it is for images of another size than these; empty where it is for these."""
+        if self.size in (None, size):
+            return ""
+        return (
+            f"preset {self.name} was published for images of {self.size} px, these have {size}: encoder, views and "
+            "memory will differ"
+        )
 
     @property
     def flags(self) -> str:
@@ -207,7 +215,7 @@ def read(path: Path, name: str, *, called: str | None = None) -> Signature:
     told = [ast.get_docstring(tree), ast.get_docstring(function)]  # a file of one recipe is introduced by its module
     lines = next(filter(None, told if path.stem == name else told[::-1]), "").splitlines()
     title, summary = _titled(lines[0] if lines else "", name)
-    parts = dict(_parts(function))
+    parts = dict(composition(function))
     dials = tuple(_dials(path, function))
     return Signature(
         name=called or name,
@@ -357,87 +365,3 @@ def _comments(path: Path) -> dict[int, tuple[bool, str]]:
             if not text.startswith(("noqa", "type:", "pyright:", "fmt:")):
                 comments[token.start[0]] = (not token.line[: token.start[1]].strip(), text)
     return comments
-
-
-def _parts(function: ast.FunctionDef) -> Iterator[tuple[str, str]]:
-    """The classes that the one `return Recipe(...)` of a recipe takes with default dials, by the name of its argument.
-
-    A class with others in it is told with them: `Branches(Bank)`.
-    """
-    made = [
-        node.value
-        for node in ast.walk(function)
-        if isinstance(node, ast.Return)
-        and isinstance(node.value, ast.Call)
-        and isinstance(node.value.func, ast.Name)
-        and node.value.func.id == "Recipe"
-    ]
-    if len(made) == 1:
-        defaults = _Defaults.of(function)
-        for argument in made[0].keywords:
-            if argument.arg is not None:
-                yield argument.arg, defaults.kind(argument.value)
-
-
-@dataclass(frozen=True)
-class _Defaults:
-    """What is known of the names in a recipe where every dial has its default.
-
-    Args:
-        values: of dials, and of what follows from them, but for names that the function gives more than one value.
-        local: the expressions of other names.
-    """
-
-    values: Mapping[str, Literal]
-    local: Mapping[str, ast.expr]
-
-    @classmethod
-    def of(cls, function: ast.FunctionDef) -> "_Defaults":
-        given = [
-            (target.id, node.value)
-            for node in ast.walk(function)
-            if isinstance(node, ast.Assign)
-            for target in node.targets
-            if isinstance(target, ast.Name)
-        ]
-        names = [*(name for name, _ in given), *(a.arg for a in (*function.args.args, *function.args.kwonlyargs))]
-        pairs = zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True)
-        values = {a.arg: ast.literal_eval(d) for a, d in pairs if d is not None and names.count(a.arg) == 1}
-        local: dict[str, ast.expr] = {}
-        for name, node in given:
-            if names.count(name) == 1:
-                found = cls(values, {}).value(node)
-                if found is None:
-                    local[name] = node
-                else:
-                    (values[name],) = found
-        return cls(values, local)
-
-    def kind(self, node: ast.expr) -> str:
-        """The class that an expression calls; both where the dials do not decide; nothing for a plain value."""
-        if isinstance(node, ast.Name) and node.id in self.local:
-            return self.kind(self.local[node.id])
-        if isinstance(node, ast.IfExp):
-            found = self.value(node.test)
-            either = (node.body, node.orelse) if found is None else (node.body if found[0] else node.orelse,)
-            return " or ".join(filter(None, dict.fromkeys(map(self.kind, either))))
-        if not isinstance(node, ast.Call):
-            return ""
-        name = ast.unparse(node.func).rpartition(".")[2]
-        inner = ", ".join(filter(None, map(self.kind, (*node.args, *(k.value for k in node.keywords)))))
-        if not name[:1].isupper():
-            return ""
-        return f"{name}({inner})" if inner else name
-
-    def value(self, node: ast.expr) -> tuple[Literal] | None:
-        """What a comparison of dials and literals says, in a tuple; None where it asks for more than these."""
-        plain = ast.Name | ast.Constant | ast.Tuple | ast.Compare | ast.BoolOp | ast.UnaryOp
-        plain |= ast.expr_context | ast.cmpop | ast.boolop | ast.unaryop
-        for inner in ast.walk(node):
-            if not isinstance(inner, plain) or (isinstance(inner, ast.Name) and inner.id not in self.values):
-                return None
-        # Nothing is called and no attribute is read.
-        try:
-            return (eval(compile(ast.Expression(node), "", "eval"), {"__builtins__": {}}, dict(self.values)),)
-        except TypeError:  # none < 3
-            return None

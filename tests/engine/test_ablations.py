@@ -37,6 +37,7 @@ ABLATIONS = {
         "align_uniform", {"uniform": 0.0}, {}, "complete-collapse", "--uniform 1",
     ),
 }  # fmt: skip
+LONG = ("simsiam without stop-gradient",)
 FAST = ("swav without Sinkhorn", "nt-xent without negatives")
 
 
@@ -47,7 +48,11 @@ def judged(out, recipe, dials, settings):
     return app.doctor(out).findings
 
 
-@pytest.mark.parametrize("name", [pytest.param(n, marks=() if n in FAST else pytest.mark.slow) for n in ABLATIONS])
+def _marks(name):
+    return () if name in FAST else pytest.mark.long if name in LONG else pytest.mark.slow
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=_marks(name)) for name in ABLATIONS])
 def test_what_is_left_out_is_named(name, tmp_path):
     recipe, dials, settings, finding, typed = ABLATIONS[name]
     found = judged(tmp_path / "run", recipe, dials, settings)

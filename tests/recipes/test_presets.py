@@ -556,7 +556,7 @@ def test_a_stored_recipe_keeps_its_preset_and_another_takes_its_place(run):
     check_same(given(stored=old), old, run.folder)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(("name", "preset"), ALL)
 def test_it_starts_with_the_published_network_and_goes_on(name, preset, tmp_path):
     """A few images of the published size; the batch is what has to be smaller here."""

@@ -29,7 +29,7 @@ def test_mistakes_are_sentences():
         LongTailed(Digits(), 0.5)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_logit_adjustment_helps_the_tail(tmp_path):
     """How the classifier itself names the rarest classes, corrected for how often a class is seen, and not."""
     source = LongTailed(Digits(), 40)

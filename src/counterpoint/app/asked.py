@@ -11,7 +11,7 @@ from counterpoint.errors import CheckpointError, RecipeError, SourceError, neare
 from counterpoint.recipe import Recipe, compose, part_from_json, part_to_json
 from counterpoint.run import Run
 from counterpoint.serving import load
-from counterpoint.signature import find
+from counterpoint.signature import Preset, find
 from counterpoint.types import Dataset, Encoder, Facts, Source, Split
 
 __all__ = [
@@ -22,7 +22,6 @@ __all__ = [
     "encoder_asked",
     "facts_of",
     "free_folder",
-    "published_for",
     "stored_recipe",
     "understand",
 ]
@@ -40,6 +39,11 @@ class Asked:
     seed: int
     stored: dict[str, Any] | None  # recipe.json, when its parts are to be used as they are
     preset: str | None = None
+
+    @property
+    def published(self) -> Preset | None:
+        """The preset, as the recipe's file declares it."""
+        return None if self.preset is None else find(self.name).preset(self.preset)
 
 
 def stored_recipe(path: Path) -> dict[str, Any]:
@@ -194,21 +198,10 @@ def free_folder(name: str, source: str) -> Path:
     return folder
 
 
-def published_for(recipe: str, preset: str, facts: Facts) -> str:
-    """A sentence where a preset is for images of another size; empty where it is for these."""
-    size = find(recipe).preset(preset).size
-    if size in (None, facts.size):
-        return ""
-    return (
-        f"preset {preset} was published for images of {size} px, these have {facts.size}: encoder, views and memory "
-        "will differ"
-    )
-
-
 def encoder_asked(asked: Asked, facts: Facts) -> str:
     """The encoder by name: as asked for, else the preset's, else what suits the source."""
-    published = None if asked.preset is None else find(asked.name).preset(asked.preset).encoder
-    return asked.encoder or published or encoders.default(facts.kind, facts.size)
+    published = asked.published
+    return asked.encoder or (published and published.encoder) or encoders.default(facts.kind, facts.size)
 
 
 def compose_asked(asked: Asked, facts: Facts, own: Encoder | None, warm_from: str | None) -> Recipe:
@@ -219,6 +212,7 @@ def compose_asked(asked: Asked, facts: Facts, own: Encoder | None, warm_from: st
         own = load(warm_from).part
     name = encoder_asked(asked, facts)
     encoder = own or encoders.lookup(name, pretrained=warm_from == name)
-    published = {} if asked.preset is None else find(asked.name).preset(asked.preset).dials
-    dials = _batch_that_fits(asked.name, {**published, **asked.dials}, facts.images)
+    published = asked.published
+    dials = {**(published.dials if published else {}), **asked.dials}
+    dials = _batch_that_fits(asked.name, dials, facts.images)
     return compose(asked.name, facts, encoder, dials, asked.settings, asked.preset)

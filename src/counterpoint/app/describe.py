@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from counterpoint import encoders, sources
-from counterpoint.app.asked import facts_of, published_for
+from counterpoint.app.asked import facts_of
 from counterpoint.recipe import Recipe, compose, find
 from counterpoint.signature import find as declared
 from counterpoint.types import Schedule
@@ -74,11 +74,11 @@ def describe(
         CounterpointError: an unknown recipe, source, encoder, preset or field.
     """
     presets = declared(recipe).presets
-    published = None if preset is None else declared(recipe).preset(preset).encoder
+    published = None if preset is None else declared(recipe).preset(preset)
     function = find(recipe)
     dataset = sources.lookup(source or "digits", root=None if root is None else str(root), size=size).load()
     facts = facts_of(dataset, dataset.train)
-    chosen = encoders.lookup(encoder or published or encoders.default(facts.kind, facts.size))
+    chosen = encoders.lookup(encoder or (published and published.encoder) or encoders.default(facts.kind, facts.size))
     made = compose(recipe, facts, chosen, {}, settings, preset)
     head = (inspect.getmodule(getattr(function, "__wrapped__", function)) or function).__doc__ or ""
     lines = [" ".join(head.strip().split("\n\n")[0].split())]
@@ -86,7 +86,7 @@ def describe(
         lines.append(f"source: {paper}")
     if said := inspect.getdoc(function):
         lines += ["", said]
-    if preset is not None and (other := published_for(recipe, preset, facts)):
+    if published and (other := published.note(facts.size)):
         lines += ["", f"note: {other}"]
     lines.append("")
     for field in dataclasses.fields(Recipe):

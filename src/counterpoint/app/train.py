@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from counterpoint import encoders, sources
 from counterpoint._version import __version__
 from counterpoint.app import assess
+from counterpoint.app.announce import described, in_chunks, seen
 from counterpoint.app.asked import (
     check_data,
     check_same,
@@ -22,7 +23,6 @@ from counterpoint.app.asked import (
     encoder_asked,
     facts_of,
     free_folder,
-    published_for,
     stored_recipe,
     understand,
 )
@@ -33,13 +33,11 @@ from counterpoint.engine import (
     Machine,
     Outcome,
     Plan,
-    check_chunks,
     clean,
     duration,
     fit,
     launch,
     newest,
-    normalises_over_rows,
     restore,
     steps_per_epoch,
 )
@@ -124,73 +122,9 @@ def _in_turn(source: Source, machine: Machine) -> Dataset:
     return dataset or source.load()
 
 
-def _alone(learned: Split, dataset: Dataset) -> str:
-    """A line about classes that have one image to learn from, where there are any."""
-    if learned.labels is None:
-        return ""
-    counts = torch.bincount(learned.labels.clamp_min(-1) + 1, minlength=len(dataset.classes) + 1)[1:]
-    single = [dataset.classes[int(i)] for i in torch.nonzero(counts == 1)[:, 0]]
-    if not single:
-        return ""
-    named = ", ".join(single[:5]) + (", …" if len(single) > 5 else "")
-    return f"  note     one image only to learn {named} from: its positives are views of itself\n"
-
-
-def _seen(recipe: Recipe, facts: Facts) -> int:
-    """How many negatives each anchor sees, at most."""
-    seen = recipe.negatives.seen(recipe.batch_size, len(recipe.views))
-    return facts.images - 1 if seen is None else seen
-
-
-def _negatives(recipe: Recipe, facts: Facts) -> str:
-    seen = _seen(recipe, facts)
-    if not seen:
-        return "no negatives from the batch"
-    return f"{seen:,} {'negative' if seen == 1 else 'negatives'} for each anchor"
-
-
 def _say(text: str, quiet: bool) -> None:
     if not quiet:
         print(text, file=sys.stderr, flush=True)
-
-
-def _describe(recipe: Recipe, dataset: Dataset, model: Model, learned: Split, machine: Machine) -> str:
-    weights = sum(p.numel() for p in model.towers.get_submodule("encoder").parameters())
-    labels = f"{len(dataset.classes)} classes" if dataset.classes else "no labels"
-    ranks = f" on {machine.comm.world} ranks" if machine.comm.world > 1 else ""
-    files = len(dataset.skipped)
-    skipped = f", {files} {'file' if files == 1 else 'files'} skipped" if files else ""
-    alone = _alone(learned, dataset)
-    side = f"{model.facts.channels} x {model.facts.size} x {model.facts.size}"
-    encoder = encoders.bare(recipe.encoder)
-    return (
-        f"  data     {len(learned):,} images to learn from, {len(dataset.test):,} to test on, "
-        f"{side}, {labels}{skipped}\n"
-        f"{alone}"
-        f"  encoder  {type(encoder).__name__}, {weights:,} weights, width {encoder.width}\n"
-        f"  batch    {recipe.batch_size} images x {len(recipe.views)} views{ranks}: {_negatives(recipe, model.facts)}"
-    )
-
-
-def _chunks(recipe: Recipe, model: Model, machine: Machine, most: int) -> str:
-    """What changes, and what does not, where a batch is encoded in chunks.
-
-    Raises:
-        RecipeError: a chunk of no image, or keys that a chunk would not shuffle over the batch.
-    """
-    share = recipe.batch_size // machine.comm.world
-    if most >= share:
-        return f"  chunks   one: the {share} images of a batch are no more than the {most} that were allowed"
-    check_chunks(recipe, model, most)
-    told = f"  chunks   {-(-share // most)} of at most {most} images, with the loss and the gradient of all {share}"
-    norms = normalises_over_rows(model)
-    if not norms:
-        return told
-    layers = "1 BatchNorm layer takes its" if norms == 1 else f"{norms} BatchNorm layers take their"
-    return (
-        f"{told}\n  note     {layers} mean and deviation from a chunk, not from the batch: the loss differs by that, "
-        "and running statistics move once a chunk"
-    )
 
 
 def train(
@@ -355,7 +289,7 @@ def train(
     facts = facts_of(dataset, learned)
     if asked.encoder is None and own_encoder is None and made is None and not warm_from:
         asked = replace(asked, encoder=encoder_asked(asked, facts))
-    if asked.preset is not None and (other := published_for(asked.name, asked.preset, facts)):
+    if asked.published and (other := asked.published.note(facts.size)):
         _say(f"  note     {other}", quiet)
     composed = made or compose_asked(asked, facts, own_encoder, warm_from)
     if composed.pairing.needs_labels and learned.labels is None:
@@ -370,11 +304,11 @@ def train(
     if resume and stored and folder:
         check_data(model.facts, stored, folder)
     model.to(machine.device)
-    _say(_describe(composed, dataset, model, learned, machine), quiet)
+    _say(described(composed, dataset, model, learned, machine), quiet)
     numerics, timings = decide_numerics(composed, model, learned, asked, machine, precision, channels_last)
     numerics.arrange(model)
     if micro_batch is not None:
-        _say(_chunks(composed, model, machine, micro_batch), quiet)
+        _say(in_chunks(composed, model, machine, micro_batch), quiet)
     limit = time_to_train(max_time, began, dataset, composed, evaluate)
     if dry_run:
         _say(estimate(composed, model, learned, machine, numerics, asked.seed, micro_batch), quiet)
@@ -438,7 +372,7 @@ def train(
                     "device": str(machine.device),
                     "ranks": machine.comm.world,
                     "threads": torch.get_num_threads(),
-                    "negatives_per_anchor": _seen(composed, facts),
+                    "negatives_per_anchor": seen(composed, facts),
                 },
                 "environment": _environment(),
             }

@@ -76,14 +76,14 @@ def markdown(known: Iterable[Signature], leagues: Sequence["Kept"] = ()) -> str:
             *(_code(made[stage]) for stage in STAGES),
             s.source,
         )
-        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+        lines.append(_row(cells))
     for league in leagues:
         lines += _measured(league)
     for s in known:
         lines += ["", f"## {s.name}", "", "| dial | type | default | meaning |", "|---|---|---|---|"]
         for dial in s.dials:
             cells = (_code(dial.flag), _code(dial.annotation), _code(str(dial.default)), dial.help)
-            lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+            lines.append(_row(cells))
         if s.presets:
             lines += ["", "| preset | what it is | images | dials | source |", "|---|---|---|---|---|"]
             for p in s.presets:
@@ -141,8 +141,12 @@ def _measured(league: "Kept") -> list[str]:
             str(place.seeds or ""),
             *(place.learned, place.doctor, place.dials, place.encoder),
         )
-        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+        lines.append(_row(cells))
     return lines
+
+
+def _row(cells: Iterable[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
 def _composition(signature: Signature) -> str:

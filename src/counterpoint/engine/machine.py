@@ -112,16 +112,16 @@ def measured(
     candidates = [Numerics(p, layout) for p in precisions for layout in layouts]
     if len(candidates) == 1:
         return candidates[0], {}
-    trials = [(candidate, candidate.arrange(deepcopy(model))) for candidate in candidates]
+    arranged = {layout: Numerics(channels_last=layout).arrange(deepcopy(model)) for layout in layouts}
     times: list[list[float]] = [[] for _ in candidates]
     # In turns, so that whatever else the machine does slows all of them alike.
     for repeat in range(4):
         quickest = min((one[-1] for one in times if one), default=float("inf"))
-        for (candidate, trial), taken in zip(trials, times, strict=True):
+        for candidate, taken in zip(candidates, times, strict=True):
             if repeat > 1 and taken[-1] > 2 * quickest:
                 continue
             start = time.perf_counter()
-            work(trial, candidate)
+            work(arranged[candidate.channels_last], candidate)
             if device.type == "cuda":
                 torch.cuda.synchronize(device)
             taken.append(time.perf_counter() - start)

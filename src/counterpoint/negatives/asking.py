@@ -45,13 +45,12 @@ class Asking:
         """For each image of this rank the position in the global batch of the other that scores highest."""
         mine = online.rows.view == 0
         sample = online.rows.sample[mine]
-        with torch.autocast(rows.device.type, enabled=False):
-            anchors, others = score.prepare(online.query[mine].detach()), score.prepare(rows)
-            found: list[Tensor] = []
-            for start in range(0, len(anchors), _AT_ONCE):
-                part = slice(start, start + _AT_ONCE)
-                table = score.tile(anchors[part], others)
-                found.append(table.masked_fill(sample[part, None] == them.sample, -torch.inf).argmax(1))
+        anchors, others = score.prepare(online.query[mine].detach()), score.prepare(rows)
+        found: list[Tensor] = []
+        for start in range(0, len(anchors), _AT_ONCE):
+            part = slice(start, start + _AT_ONCE)
+            table = score.tile(anchors[part], others)
+            found.append(table.masked_fill(sample[part, None] == them.sample, -torch.inf).argmax(1))
         return them.position[torch.cat(found)]
 
     def seen(self, global_batch: int, views: int) -> int:

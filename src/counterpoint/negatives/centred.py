@@ -7,23 +7,11 @@ import torch
 from torch import Tensor, nn
 
 from counterpoint.errors import RecipeError
-from counterpoint.negatives._swapped import by_view, swapped
+from counterpoint.negatives._views import by_view, swapped
 from counterpoint.relations import Explicit
+from counterpoint.schedules import value
 from counterpoint.sphere import Dot
-from counterpoint.types import (
-    Clock,
-    Columns,
-    Context,
-    Encoded,
-    Facts,
-    Match,
-    Number,
-    Pairing,
-    Schedule,
-    Score,
-    State,
-    ends,
-)
+from counterpoint.types import Columns, Context, Encoded, Facts, Match, Number, Pairing, Score, State, ends
 
 __all__ = ["Centred"]
 
@@ -52,11 +40,7 @@ class _Centre(State):
     @torch.no_grad()
     def after_step(self, model: nn.Module, context: Context, online: Encoded, keys: Encoded) -> None:
         mean = context.comm.sum(keys.z.to(self.centre.dtype).mean(0)) / context.comm.world
-        self.centre.lerp_(mean, 1.0 - _now(self.part.momentum, context.clock))
-
-
-def _now(number: Number, clock: Clock) -> float:
-    return number.at(clock) if isinstance(number, Schedule) else number
+        self.centre.lerp_(mean, 1.0 - value(self.part.momentum, context.clock))
 
 
 @dataclass(frozen=True)
@@ -102,10 +86,10 @@ class Centred:
         if type(score) is not Dot or score.scale != 1.0:
             raise RecipeError("logits are compared as they are; set score=counterpoint.scores:Dot")
         centre = cast(_Centre, state).centre
-        temperature = _now(self.temperature, context.clock)
+        temperature = value(self.temperature, context.clock)
         with torch.no_grad():
-            answers = [((logits - centre) / temperature).softmax(1) for logits in by_view(keys, keys.z)]
-        queries = by_view(online, online.query)
+            answers = [((logits - centre) / temperature).softmax(1) for logits in by_view(keys.z, keys.rows).values()]
+        queries = by_view(online.query, online.rows)
         one = torch.ones_like(queries[0][:, :1])
         return [
             Match(one, (Columns(queries[view][:, :, None], Explicit(target), score),), weight)

@@ -88,10 +88,9 @@ def _nearest(cosine: Tensor) -> Int64[Tensor, " image"]:
     """For each row the column that it gets where all together get the largest sum."""
     from scipy.optimize import linear_sum_assignment
 
-    with torch.autocast(cosine.device.type, enabled=False):
-        cosine = cosine.double()
-        # What a column has in all of its rows changes no choice, but costs the search most of its time: the rows of a
-        # young network all lie one way, nearer to some targets than to others (512 images: 65 ms, without it 8).
-        loss = cosine.amax(0) - cosine
-        _, columns = linear_sum_assignment(loss.cpu().numpy())
+    cosine = cosine.double()
+    # What a column has in all of its rows changes no choice, but costs the search most of its time: the rows of a young
+    # network all lie one way, nearer to some targets than to others (512 images: 65 ms, without it 8).
+    loss = cosine.amax(0) - cosine
+    _, columns = linear_sum_assignment(loss.cpu().numpy())
     return torch.as_tensor(columns, dtype=torch.int64).to(cosine.device)

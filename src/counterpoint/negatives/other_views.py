@@ -2,11 +2,10 @@
 
 from dataclasses import dataclass
 
-from torch import Tensor
-
 from counterpoint.errors import RecipeError
+from counterpoint.negatives._views import by_view
 from counterpoint.relations import Aligned
-from counterpoint.types import Columns, Context, Encoded, Facts, Match, Pairing, Rows, Score, State
+from counterpoint.types import Columns, Context, Encoded, Facts, Match, Pairing, Score, State
 
 __all__ = ["OtherViews"]
 
@@ -40,7 +39,7 @@ class OtherViews:
         self, online: Encoded, keys: Encoded, pairing: Pairing, score: Score, state: State | None, context: Context
     ) -> list[Match]:
         """The anchors are predictions where there is a predictor; the columns are the target's projections."""
-        queries, answers = _by_view(online.query, online.rows), _by_view(keys.z, keys.rows)
+        queries, answers = by_view(online.query, online.rows), by_view(keys.z, keys.rows)
         pairs = [
             (one, other) for one in queries for other in answers if (one != other if self.both_ways else one < other)
         ]
@@ -59,9 +58,3 @@ class OtherViews:
     def seen(self, global_batch: int, views: int) -> int:
         """None: an anchor is compared with its own image."""
         return 0
-
-
-def _by_view(tensor: Tensor, rows: Rows) -> dict[int, Tensor]:
-    """The rows of each view; they are view-major, so that the first and the last name all."""
-    first, last = rows.view[[0, -1]].tolist()
-    return dict(zip(range(first, last + 1), tensor.chunk(last - first + 1), strict=True))

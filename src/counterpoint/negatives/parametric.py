@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from counterpoint.errors import RecipeError
+from counterpoint.negatives._ring import taken
 from counterpoint.relations import Graph, Keyed, Weighted
 from counterpoint.sphere import Dot, unit
 from counterpoint.types import Columns, Context, Encoded, Facts, Match, Pairing, Relation, Rows, Score, State
@@ -50,9 +51,8 @@ class _Parametric(State):
         if not size:
             return
         new = context.comm.gather(keys.z[last]).to(self.rows.dtype)[-size:]
-        at = (self.head + torch.arange(len(new), device=new.device)) % size
+        at = taken(self.head, len(new), size)
         self.rows[at], self.label[at], self.sample[at] = new, who.label[-size:], who.sample[-size:]
-        self.head.copy_((self.head + len(new)) % size)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from counterpoint.errors import RecipeError
-from counterpoint.negatives._swapped import by_view, swapped
+from counterpoint.negatives._ring import taken
+from counterpoint.negatives._views import by_view, swapped
 from counterpoint.negatives.sinkhorn import balances, sinkhorn
 from counterpoint.relations import Explicit
 from counterpoint.sphere import unit
@@ -44,12 +45,10 @@ class _Prototypes(State):
         size = self.part.queue
         if not size or context.clock.epoch < self.part.queue_from:
             return
-        views = by_view(keys, keys.z)[: self.part.assigned]
+        views = tuple(by_view(keys.z, keys.rows).values())[: self.part.assigned]
         # All ranks' rows, and their views side by side, so that one place holds one image.
         new = context.comm.gather(unit(torch.stack(views, 1)).to(self.queue.dtype))[-size:]
-        at = (self.head + torch.arange(len(new), device=new.device)) % size
-        self.queue[:, at] = new.transpose(0, 1)
-        self.head.copy_((self.head + len(new)) % size)
+        self.queue[:, taken(self.head, len(new), size)] = new.transpose(0, 1)
         self.taken.copy_((self.taken + len(new)).clamp_max(size))
 
     def share(self, view: int, comm: Comm) -> Float[Tensor, "sample width"]:
@@ -101,10 +100,11 @@ class Prototypes:
     ) -> list[Match]:
         """One match for each view."""
         own = cast(_Prototypes, state)
-        queries = by_view(online, unit(online.query))
+        queries = by_view(unit(online.query), online.rows)
         codes = [
             self._codes(own, view, rows, context.comm)
-            for view, rows in enumerate(by_view(keys, keys.z)[: self.assigned])
+            for view, rows in by_view(keys.z, keys.rows).items()
+            if view < self.assigned
         ]
         return [
             Match(queries[view], (Columns(own.rows, Explicit(target), score),), weight)
@@ -113,9 +113,8 @@ class Prototypes:
 
     @torch.no_grad()
     def _codes(self, own: _Prototypes, view: int, rows: Tensor, comm: Comm) -> Float[Tensor, "batch prototype"]:
-        with torch.autocast(rows.device.type, enabled=False):
-            directions = unit(rows)
-            scores = torch.cat([own.share(view, comm).to(directions.dtype), directions]) @ unit(own.rows).mT
+        directions = unit(rows)
+        scores = torch.cat([own.share(view, comm).to(directions.dtype), directions]) @ unit(own.rows).mT
         return sinkhorn(scores, epsilon=self.epsilon, iterations=self.iterations, comm=comm)[-len(rows) :]
 
     def seen(self, global_batch: int, views: int) -> int:

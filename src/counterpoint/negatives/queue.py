@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from counterpoint.errors import RecipeError
+from counterpoint.negatives._ring import taken
 from counterpoint.relations import Related, Unrelated
 from counterpoint.types import Columns, Context, Encoded, Facts, Match, Pairing, Score, State
 
@@ -25,11 +26,9 @@ class _Queue(State):
 
     @torch.no_grad()
     def after_step(self, model: nn.Module, context: Context, online: Encoded, keys: Encoded) -> None:
-        taken = [context.comm.gather(keys.z[keys.rows.view == view]) for view in self.views]
-        new = torch.cat(taken).to(self.rows.dtype)[-len(self.rows) :]
-        at = (self.head + torch.arange(len(new), device=new.device)) % len(self.rows)
-        self.rows[at] = new
-        self.head.copy_((self.head + len(new)) % len(self.rows))
+        shown = [context.comm.gather(keys.z[keys.rows.view == view]) for view in self.views]
+        new = torch.cat(shown).to(self.rows.dtype)[-len(self.rows) :]
+        self.rows[taken(self.head, len(new), len(self.rows))] = new
 
 
 @dataclass(frozen=True)

@@ -8,15 +8,14 @@ from functools import partial
 
 from counterpoint.errors import RecipeError
 from counterpoint.report.exhibits import Section, Table
-from counterpoint.signature import recipes
 from counterpoint.sources import Digits
 from counterpoint.studies.held_out import HeldOut
 from counterpoint.studies.league.budget import QUARTER, epochs_of
 from counterpoint.studies.league.choose import FIXED
 from counterpoint.studies.league.dials import Trial, trials_of
 from counterpoint.studies.league.evaluators import Neighbours
-from counterpoint.studies.league.make import planned
-from counterpoint.studies.league.methods import Entry, entered, listed, trained_as
+from counterpoint.studies.league.make import planned, taking_part
+from counterpoint.studies.league.methods import Entry, trained_as
 from counterpoint.studies.study import Results, Scale, Study
 from counterpoint.types import Source
 
@@ -56,17 +55,7 @@ def league_tuning(
         source = Digits()
     held = None if source is None else HeldOut(source)
     plan = planned(held, scale=scale, encoder=encoder, images=images, epochs=epochs)
-    out = listed(without)
-    names = tuple(name for name in listed(methods) or tuple(recipes()) if name not in out)
-    entries, reasons = entered(
-        plan.source,
-        plan.facts,
-        plan.encoder,
-        methods=names,
-        batch=plan.batch,
-        epochs=plan.epochs,
-        tuned={},
-    )
+    entries, reasons = taking_part(plan, methods, without, {})
     tried = {entry.name: (entry, trials_of(entry.signature)) for entry in entries}
     cells = tuple(
         trained_as(

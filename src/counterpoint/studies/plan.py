@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
+from torch.optim import Optimizer
 
 from counterpoint import sources
 from counterpoint.app.asked import Asked
@@ -39,7 +40,7 @@ from counterpoint.studies.study import Cell, Evaluator
 from counterpoint.studies.work import answer_of, lacking, read_answer
 from counterpoint.types import Clock, Context, Facts, Split
 
-__all__ = ["Built", "Cost", "check", "cost", "different", "kind_of", "named", "runs_of", "settled"]
+__all__ = ["Built", "Cost", "check", "cost", "different", "first_step", "kind_of", "named", "runs_of", "settled"]
 
 _MEASURING = 2.0  # seconds of steps for each kind of cell
 _ALL_MEASURING = 90.0  # seconds for all kinds; the rest is estimated by the mean of those measured
@@ -108,11 +109,24 @@ def _build(cell: Cell, shelf: Shelf) -> Built:
             f"encoder {cell.encoder!r} does not fit images of {facts.channels} x {facts.size} x {facts.size}: "
             f"{' '.join(str(error).split())[:160]}"
         ) from error
-    clock, streams = Clock(0, facts.total_steps, per_epoch), Streams(cell.seed)
-    batch = next(iter(batches(learned, recipe, streams, clock, torch.device("cpu"))))
-    context = Context(clock, Comm.alone(), streams)
-    train_step(recipe, model.train(), recipe.optim.build(model), batch, context, Numerics())
+    first_step(recipe, model.train(), learned, cell.seed)
     return Built(recipe, model.facts)
+
+
+def first_step(recipe: Recipe, model: Model, learned: Split, seed: int) -> Optimizer:
+    """A training step of a fresh model on the first batch, in full precision, without ranks; its optimizer.
+
+    Args:
+        recipe: of the model.
+        model: in training mode; changed.
+        learned: what is trained on.
+        seed: of the run.
+    """
+    clock, streams = Clock(0, model.facts.total_steps, model.facts.steps_per_epoch), Streams(seed)
+    batch = next(iter(batches(learned, recipe, streams, clock, torch.device("cpu"))))
+    optimizer = recipe.optim.build(model)
+    train_step(recipe, model, optimizer, batch, Context(clock, Comm.alone(), streams), Numerics())
+    return optimizer
 
 
 def _check_data(cell: Cell, folder: Path, shelf: Shelf, *, complete: bool) -> None:

@@ -10,6 +10,7 @@ from counterpoint.report.verdict import holm, sign_test
 from counterpoint.studies.study import Decision
 
 __all__ = [
+    "OVER_SEEDS",
     "Correlation",
     "Estimate",
     "Paired",
@@ -28,6 +29,8 @@ __all__ = [
 
 Inside = Callable[[float, float], tuple[bool, bool]]
 Verdict = Literal["held", "not held", "undecided"]
+
+OVER_SEEDS = "by the 95 % interval over seeds; undecided with one seed"  # as a claim says how it is decided
 
 _ROUNDING = 1e-9  # of a value; what differs by less is equal
 

@@ -11,9 +11,10 @@ from counterpoint.report.exhibits import Section
 from counterpoint.report.numbers import Unit
 from counterpoint.types import Source
 
-__all__ = ["Cell", "Claim", "Decision", "Evaluator", "Result", "Results", "Scale", "Study", "Trained"]
+__all__ = ["SEEDS", "Cell", "Claim", "Decision", "Evaluator", "Result", "Results", "Scale", "Study", "Trained"]
 
 Scale = Literal["smoke", "small", "full"]
+SEEDS: Mapping[Scale, tuple[int, ...]] = {"full": (0, 1, 2), "small": (0,), "smoke": (0,)}  # where none are asked for
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from counterpoint.errors import RecipeError
-from counterpoint.types import Context, Encoded, Facts, Number, Rows, Schedule, State, Towers, ends
+from counterpoint.schedules import value
+from counterpoint.types import Context, Encoded, Facts, Number, Rows, State, Towers, ends
 
 __all__ = ["MovingAverage"]
 
@@ -24,7 +25,7 @@ class _Average(State):
 
     @torch.no_grad()
     def _move(self, model: nn.Module, context: Context) -> None:
-        momentum = self.momentum.at(context.clock) if isinstance(self.momentum, Schedule) else self.momentum
+        momentum = value(self.momentum, context.clock)
         theirs = cast(Towers, model).towers.parameters()
         for mine, new in zip(self.towers.parameters(), theirs, strict=True):
             mine.lerp_(new, 1.0 - momentum)

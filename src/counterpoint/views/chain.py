@@ -249,16 +249,17 @@ class Views:
         return Views((Chain((*ops, *own)),), (grid,))
 
     def __len__(self) -> int:
-        return sum(grid**2 for grid in self._grids)
+        return sum(grid**2 for grid in self.cuts)
 
     @property
-    def _grids(self) -> tuple[int, ...]:
+    def cuts(self) -> tuple[int, ...]:
+        """Into how many tiles a side each policy's image is cut; 1: it is left whole."""
         return self.grids or (1,) * len(self.policies)
 
     def size(self, height: int, width: int) -> tuple[tuple[int, int], ...]:
         """Height and width of each view of an image of this height and width."""
         sizes: list[tuple[int, int]] = []
-        for policy, grid in zip(self.policies, self._grids, strict=True):
+        for policy, grid in zip(self.policies, self.cuts, strict=True):
             tall, wide = policy.after(height, width)
             sizes += [(tall // grid, wide // grid)] * grid**2
         return tuple(sizes)
@@ -272,7 +273,7 @@ class Views:
         """One float32 tensor in [0, 1] for each view, from parameters drawn before; autocast has no say."""
         with torch.autocast(images.device.type, enabled=False):
             seen = [as_float(policy.apply(images, own)) for policy, own in zip(self.policies, drawn, strict=True)]
-            return [view for sheet, grid in zip(seen, self._grids, strict=True) for view in cut(sheet, grid)]
+            return [view for sheet, grid in zip(seen, self.cuts, strict=True) for view in cut(sheet, grid)]
 
     def __call__(self, images: Tensor, stream: Stream) -> list[Tensor]:
         """Draw and apply: one float tensor [batch, channel, height, width] in [0, 1] for each view, not normalised."""

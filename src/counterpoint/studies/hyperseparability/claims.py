@@ -7,7 +7,7 @@ from counterpoint.report.numbers import in_points, per_cent
 from counterpoint.studies.conjecture import PART, POLICIES
 from counterpoint.studies.hyperseparability.evaluators import METHODS
 from counterpoint.studies.hyperseparability.reading import Published, Seeds, answers, below_common, least, of
-from counterpoint.studies.statistics import above, below, between, greater, holm, sign_test
+from counterpoint.studies.statistics import OVER_SEEDS, above, below, between, greater, holm, sign_test
 from counterpoint.studies.study import Claim, Decision, Results
 
 __all__ = ["policy_claims", "study_claims"]
@@ -20,7 +20,6 @@ LARGE = 0.1  # a difference of shares beyond what seeds differ by
 PAPER_TABLE, PAPER_FIGURE = "Nissani, table 1", "Nissani, figure 1"
 ASKED = "asked here; the paper does not report it"
 PASSES = "a softmax linear classifier of 10 epochs on h (Adam 0.001, batches of 256, features standardised)"
-OVER_SEEDS = "by the 95 % interval over seeds; undecided with one seed"
 
 
 def _claim(

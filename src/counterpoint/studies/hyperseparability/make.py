@@ -25,14 +25,13 @@ from counterpoint.studies.hyperseparability.evaluators import (
 from counterpoint.studies.hyperseparability.reading import published_of
 from counterpoint.studies.hyperseparability.sections import study_sections
 from counterpoint.studies.restricted import Restricted
-from counterpoint.studies.study import Evaluator, Scale, Study
+from counterpoint.studies.study import SEEDS, Evaluator, Scale, Study
 from counterpoint.types import Dataset, Source
 
 __all__ = ["hyperseparability"]
 
 SMOKE = 100  # training images of each class of a source, at smoke scale
 UNEVEN = 1.5  # times as many images of the commonest class as of the rarest, above which a balanced draw is added
-SEEDS = {"full": (0, 1, 2), "small": (0,), "smoke": (0,)}
 
 
 def hyperseparability(

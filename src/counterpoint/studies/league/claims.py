@@ -7,13 +7,12 @@ from counterpoint.studies.exhibit import averaged
 from counterpoint.studies.league.methods import Entry, Group
 from counterpoint.studies.league.selection import CRITERIA, TOGETHER, Pick, judged, observed, together
 from counterpoint.studies.league.standing import baseline, crossed, learned, standing
-from counterpoint.studies.statistics import below, each, greater, related
+from counterpoint.studies.statistics import OVER_SEEDS, below, each, greater, related
 from counterpoint.studies.study import Claim, Decision, Results
 
 __all__ = ["BASELINES", "league_claims", "mean_over", "untrained"]
 
 ASKED = "asked here; the survey leaves it open"
-OVER_SEEDS = "by the 95 % interval over seeds; undecided with one seed"
 BASELINES = {"pixels": "raw pixels", "untrained": "the untrained encoder"}
 NEAR = 0.01  # of an accuracy, within which a pick is as good as the best
 _GROUPS: dict[Group, str] = {

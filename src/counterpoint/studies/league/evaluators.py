@@ -11,17 +11,15 @@ from torch import Tensor
 from counterpoint.app.assess import fresh
 from counterpoint.app.doctor import doctor
 from counterpoint.app.train import with_unlabelled
-from counterpoint.distributed import Comm
 from counterpoint.embed import embed
-from counterpoint.engine import Numerics, batches, train_step
 from counterpoint.evaluation import knn_accuracy, usual_neighbours
 from counterpoint.model import Model
-from counterpoint.random import Streams
 from counterpoint.recipe import Recipe
 from counterpoint.run import Run
 from counterpoint.studies.hyperseparability.evaluators import SuperClasses
+from counterpoint.studies.plan import first_step
 from counterpoint.studies.study import Cell, Trained
-from counterpoint.types import Clock, Context, Dataset
+from counterpoint.types import Dataset
 
 __all__ = ["Course", "Memory", "Neighbours", "SuperErrors"]
 
@@ -107,11 +105,7 @@ class Memory:
         recipe: Recipe = trained.recipe
         facts, seed = trained.model.facts, trained.cell.seed
         model: Model = fresh(recipe, facts, seed).train()
-        optimizer = recipe.optim.build(model)
-        clock, streams = Clock(0, facts.total_steps, facts.steps_per_epoch), Streams(seed)
-        batch = next(
-            iter(batches(with_unlabelled(dataset.train, dataset), recipe, streams, clock, torch.device("cpu")))
-        )
+        learned = with_unlabelled(dataset.train, dataset)
         lasting = {t.untyped_storage().data_ptr() for t in chain(model.parameters(), model.buffers())}
         kept: dict[int, int] = {}
 
@@ -122,7 +116,7 @@ class Memory:
             return tensor
 
         with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-            train_step(recipe, model, optimizer, batch, Context(clock, Comm.alone(), streams), Numerics())
+            optimizer = first_step(recipe, model, learned, seed)
         moments = [t for held in optimizer.state.values() for t in held.values() if isinstance(t, Tensor)]
         gradients = [p.grad for p in model.parameters() if p.grad is not None]
         weights = sum(t.nbytes for t in chain(model.parameters(), gradients, moments))

@@ -1,6 +1,6 @@
 """The study as a value."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -19,11 +19,11 @@ from counterpoint.studies.league.settings import read_settings
 from counterpoint.studies.long_tailed import LongTailed
 from counterpoint.studies.restricted import Restricted
 from counterpoint.studies.scores import Baselines, Scores
-from counterpoint.studies.study import Evaluator, Scale, Study
+from counterpoint.studies.study import SEEDS, Evaluator, Scale, Study
 from counterpoint.types import Dataset, Facts, Source
 from counterpoint.views import default
 
-__all__ = ["Planned", "league", "planned"]
+__all__ = ["Planned", "league", "planned", "taking_part"]
 
 SMALL = 0.25  # of the budget, at that scale
 SMOKE = 1000, 128  # images and batch, at that scale
@@ -107,6 +107,36 @@ def planned(
     )
 
 
+def taking_part(
+    plan: Planned,
+    methods: str | Iterable[str],
+    without: str | Iterable[str],
+    tuned: Mapping[str, Mapping[str, float]],
+) -> tuple[tuple[Entry, ...], dict[str, str]]:
+    """As `entered`: the named methods, every recipe of the package where none is named, less those left out.
+
+    Args:
+        plan: data and sizes.
+        methods: names.
+        without: names that are left out.
+        tuned: dials by method.
+
+    Raises:
+        RecipeError: one of the names is no recipe.
+    """
+    out = listed(without)
+    names = tuple(name for name in listed(methods) or tuple(recipes()) if name not in out)
+    return entered(
+        plan.source,
+        plan.facts,
+        plan.encoder,
+        methods=names,
+        batch=plan.batch,
+        epochs=plan.epochs,
+        tuned=tuned,
+    )
+
+
 def league(
     *,
     source: Source | None = None,
@@ -139,21 +169,11 @@ def league(
     """
     plan = planned(source, scale=scale, encoder=encoder, images=images, epochs=epochs, tail=tail)
     settings = read_settings()
-    out = listed(without)
-    names = tuple(name for name in listed(methods) or tuple(recipes()) if name not in out)
-    entries, reasons = entered(
-        plan.source,
-        plan.facts,
-        plan.encoder,
-        methods=names,
-        batch=plan.batch,
-        epochs=plan.epochs,
-        tuned=settings.of(plan.encoder),
-    )
+    entries, reasons = taking_part(plan, methods, without, settings.of(plan.encoder))
     if not entries:
         why = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
         raise RecipeError(f"no method can take part in the league ({why or 'none was named'})")
-    seeds = ((0, 1, 2) if scale == "full" else (0,)) if seeds is None else tuple(seeds)
+    seeds = SEEDS[scale] if seeds is None else tuple(seeds)
     at = _reference(entries)
     policy = default(plan.facts.kind, size=plan.facts.size, channels=plan.facts.channels)
     few = 0 if scale == "smoke" else FEW

@@ -14,7 +14,7 @@ from counterpoint.targets import Pixels
 from counterpoint.types import Facts, Source
 from counterpoint.views import Views
 
-__all__ = ["Entry", "Group", "entered", "listed", "trained_as", "views_of"]
+__all__ = ["Entry", "Group", "entered", "listed", "named", "trained_as", "views_of"]
 
 Group = Literal["no labels", "labels", "control"]
 
@@ -48,15 +48,19 @@ class Entry:
         return self.signature.name
 
 
+def named(names: str | Iterable[str]) -> tuple[str, ...]:
+    """Different names from `batch,queue` or from several, in order; without empty ones."""
+    given = names.split(",") if isinstance(names, str) else names
+    return tuple(dict.fromkeys(name.strip() for name in given if name.strip()))
+
+
 def listed(methods: str | Iterable[str]) -> tuple[str, ...]:
     """Names from `simclr,supervised` or from several.
 
     Raises:
         RecipeError: one of them is no recipe.
     """
-    names = methods.split(",") if isinstance(methods, str) else list(methods)
-    known = recipes()
-    found = tuple(dict.fromkeys(name.strip() for name in names if name.strip()))
+    known, found = recipes(), named(methods)
     for name in found:
         if name not in known:
             raise RecipeError(f"there is no method {name!r}; {nearest(name, known)}")
@@ -80,10 +84,9 @@ def views_of(views: Views, size: int) -> int:
         >>> views_of(Views.twice(whole), 32), views_of(Views.tiled(whole, 16, 8, 32), 32)
         (2, 2)
     """
-    cut = views.grids or (1,) * len(views.policies)
     shares = [
         1.0 if grid == 1 else tall * wide / size**2
-        for policy, grid in zip(views.policies, cut, strict=True)
+        for policy, grid in zip(views.policies, views.cuts, strict=True)
         for tall, wide in [policy.after(size, size)]
     ]
     return max(1, round(sum(shares)))

@@ -6,13 +6,12 @@ from typing import Literal
 from counterpoint.report.numbers import in_points
 from counterpoint.studies.negatives.grid import NONE, Mixing, Place
 from counterpoint.studies.negatives.reading import ACCURACY, Seeds, at, carried, of, over, regret, trial
-from counterpoint.studies.statistics import above, below, each, greater
+from counterpoint.studies.statistics import OVER_SEEDS, above, below, each, greater
 from counterpoint.studies.study import Claim, Decision, Results
 
 __all__ = ["grid_claims", "mixing_claims"]
 
 ASKED = "asked here; the survey leaves it open (direction 3.3)"
-OVER_SEEDS = "by the 95 % interval over seeds; undecided with one seed"
 AS_WELL = 0.02  # of an accuracy, within which one source serves as well as another
 NEAR = 0.01  # of an accuracy, within which carried dials are as good as own ones
 BY_CHANCE = 0.005  # of a share, within which it is that of chance

@@ -9,6 +9,7 @@ from counterpoint.errors import RecipeError, SourceError, nearest
 from counterpoint.sources import Digits
 from counterpoint.studies.held_out import HeldOut
 from counterpoint.studies.league.make import Planned, planned
+from counterpoint.studies.league.methods import named
 from counterpoint.studies.negatives.claims import grid_claims, mixing_claims
 from counterpoint.studies.negatives.evaluators import Accuracy, Hardness, Trial
 from counterpoint.studies.negatives.grid import (
@@ -23,7 +24,7 @@ from counterpoint.studies.negatives.grid import (
     places,
 )
 from counterpoint.studies.negatives.sections import About, study_sections
-from counterpoint.studies.study import Evaluator, Scale, Study
+from counterpoint.studies.study import SEEDS, Evaluator, Scale, Study
 from counterpoint.types import Source
 
 __all__ = ["negatives"]
@@ -78,7 +79,7 @@ def negatives(
         return planned(one, scale=scale, encoder=encoder, images=images, epochs=epochs or EPOCHS[scale])
 
     plan = plan_of(source)
-    seeds = ((0, 1, 2) if scale == "full" else (0,)) if seeds is None else tuple(seeds)
+    seeds = SEEDS[scale] if seeds is None else tuple(seeds)
     every = places(chosen, degrees, plan.batch, ends=smoke)
     cells = grid(plan, every, seeds)
     at = next((place for place in reversed(every) if place.source == "batch"), every[-1])
@@ -115,8 +116,7 @@ def negatives(
 
 
 def _kinds(kinds: str | Iterable[str]) -> tuple[str, ...]:
-    names = kinds.split(",") if isinstance(kinds, str) else list(kinds)
-    found = tuple(dict.fromkeys(name.strip() for name in names if name.strip()))
+    found = named(kinds)
     for name in found:
         if name not in SOURCES:
             raise RecipeError(f"negatives: there is no kind {name!r}; {nearest(name, SOURCES)}")

@@ -9,11 +9,12 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from counterpoint.distributed import Comm
+from counterpoint.engine import batches, steps_per_epoch
 from counterpoint.model import Model
 from counterpoint.negatives import Bank, Mixed, Queue
 from counterpoint.random import Streams
 from counterpoint.recipe import Recipe
-from counterpoint.types import Clock, Context, Encoded, Match, Negatives, Pairing, Rows, Score, State
+from counterpoint.types import Clock, Context, Encoded, Match, Negatives, Pairing, Rows, Score, Split, State
 
 __all__ = ["Owners", "owners_of"]
 
@@ -108,15 +109,12 @@ def owners_of(recipe: Recipe, model: Model, steps: int, images: int, seed: int) 
 
 
 def _replay(owners: Owners, recipe: Recipe, model: Model, steps: int, images: int, seed: int) -> None:
-    batch = recipe.batch_size
-    per_epoch = images // batch
-    order = torch.empty(0, dtype=torch.int64)
-    view = torch.arange(2).repeat_interleave(batch)
-    for step in range(steps):
-        epoch, at = divmod(step, per_epoch)
-        if not at:
-            order = Streams(seed).at("order", epoch).permutation(images)
-        sample = order[at * batch : (at + 1) * batch].repeat(2)
-        rows = Rows(sample, torch.arange(batch).repeat(2), view, torch.full_like(sample, -1))
-        seen = Encoded(torch.empty(2 * batch, 0), torch.empty(2 * batch, 1), rows)
-        owners.after_step(model, seen, seen, Context(Clock(step, steps, per_epoch), Comm.alone(), Streams(seed)))
+    blank, streams = Split(torch.zeros(images, 1, 1, 1, dtype=torch.uint8)), Streams(seed)
+    per_epoch = steps_per_epoch(recipe, images)
+    for start in range(0, steps, per_epoch):
+        begun = Clock(start, steps, per_epoch)
+        epoch = batches(blank, recipe, streams, begun, torch.device("cpu"))
+        for step, batch in zip(range(start, steps), epoch, strict=False):
+            rows = Rows.of(batch, 2)
+            seen = Encoded(torch.empty(len(rows), 0), torch.empty(len(rows), 1), rows)
+            owners.after_step(model, seen, seen, Context(Clock(step, steps, per_epoch), Comm.alone(), streams))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from counterpoint.report.charts import Axis, Chart, Line
 from counterpoint.report.exhibits import Exhibit, Section, Table
 from counterpoint.report.numbers import in_points, per_cent
+from counterpoint.studies.league.claims import BASELINES
 from counterpoint.studies.negatives.evaluators import TENTHS
 from counterpoint.studies.negatives.grid import NONE, SAID, Mixing, Place
 from counterpoint.studies.negatives.reading import ACCURACY, at, carried, chosen, mean_of, of, regret, trial
@@ -16,7 +17,6 @@ __all__ = ["About", "study_sections"]
 
 Row = tuple[str | float | int | bool | None, ...]
 KNN = ("accuracy", "learned", "knn")
-BASELINES = {"pixels": "raw pixels", "untrained": "the untrained encoder"}
 STYLES = ("s-1", "s-2", "s-0", "s-3", "s-5", "s-6", "s-7")
 
 

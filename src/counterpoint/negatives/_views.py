@@ -1,4 +1,4 @@
-"""What a view is to predict: the answers given for the other views of its image."""
+"""The views of an encoded batch, and what a view is to predict: the answers given for the others of its image."""
 
 from collections.abc import Iterator, Sequence
 
@@ -6,14 +6,15 @@ from jaxtyping import Float
 from torch import Tensor
 
 from counterpoint.errors import RecipeError
-from counterpoint.types import Encoded
+from counterpoint.types import Rows
 
 __all__ = ["by_view", "swapped"]
 
 
-def by_view(encoded: Encoded, rows: Tensor) -> tuple[Tensor, ...]:
-    """Rows of an encoded batch, one tensor for each view; they are view-major."""
-    return rows.split(int((encoded.rows.view == 0).sum()))
+def by_view(tensor: Tensor, rows: Rows) -> dict[int, Tensor]:
+    """The rows of each view; they are view-major, so that the first and the last name all."""
+    first, last = rows.view[[0, -1]].tolist()
+    return dict(zip(range(first, last + 1), tensor.chunk(last - first + 1), strict=True))
 
 
 def swapped(
