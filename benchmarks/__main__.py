@@ -15,7 +15,7 @@ from benchmarks.harness import PEERS, Row, environment
 from counterpoint.files import write_text
 
 HERE = Path(__file__).parent
-ALL = ("views", "elastic", "nt_xent", "epoch", "evaluation", "super_class", "step_cost", "decode", "health")
+ALL = ("views", "elastic", "nt_xent", "epoch", "evaluation", "super_class", "step_cost", "decode", "health", "saliency")
 PAGE = HERE.parent / "docs" / "benchmarks.md"
 
 

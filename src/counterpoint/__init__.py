@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from counterpoint._version import __version__
 
 if TYPE_CHECKING:
-    from counterpoint.app import associate, evaluate, train, write_report
+    from counterpoint.app import associate, evaluate, gate_of, saliency, similarity, train, write_report
     from counterpoint.recipe import Recipe, preset, recipe
     from counterpoint.run import Run
     from counterpoint.serving import Associator, Loaded, load, load_attributes
@@ -27,10 +27,13 @@ __all__ = [
     "__version__",
     "associate",
     "evaluate",
+    "gate_of",
     "load",
     "load_attributes",
     "preset",
     "recipe",
+    "saliency",
+    "similarity",
     "study",
     "train",
     "write_report",
@@ -43,10 +46,13 @@ _HOMES = {
     "Run": "counterpoint.run",
     "associate": "counterpoint.app",
     "evaluate": "counterpoint.app",
+    "gate_of": "counterpoint.app",
     "load": "counterpoint.serving",
     "load_attributes": "counterpoint.serving",
     "preset": "counterpoint.recipe",
     "recipe": "counterpoint.recipe",
+    "saliency": "counterpoint.app",
+    "similarity": "counterpoint.app",
     "study": "counterpoint.studies.conduct",
     "train": "counterpoint.app",
     "write_report": "counterpoint.app",

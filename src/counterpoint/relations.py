@@ -8,7 +8,7 @@ A slice given to `block` always has both ends.
 Some rules can also answer as a whole, in time linear in the rows (`Summed`); what they answer is the same.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, cast, runtime_checkable
 
 import torch
@@ -18,9 +18,25 @@ from torch import Tensor, nn
 from counterpoint.errors import ShapeError
 from counterpoint.types import Block, Relation
 
-__all__ = ["Aligned", "Explicit", "Graph", "Indexed", "Keyed", "Related", "Summed", "Unrelated", "Weighted"]
+__all__ = [
+    "Aligned",
+    "Explicit",
+    "Graph",
+    "Indexed",
+    "Keyed",
+    "Listed",
+    "Mated",
+    "OfPairs",
+    "Partnered",
+    "Related",
+    "Summed",
+    "Unrelated",
+    "Weighted",
+    "meetings",
+]
 
 Pairs = tuple[Int64[Tensor, " pair"], Int64[Tensor, " pair"]]
+Others = tuple[Int64[Tensor, " other"], Int64[Tensor, " other"]]
 
 
 @runtime_checkable
@@ -38,6 +54,34 @@ class Summed(Relation, Protocol):
         self, rows: Float[Tensor, "candidate dim"], anchors: int, excluded: Pairs
     ) -> tuple[Float[Tensor, "anchor dim"], Float[Tensor, " anchor"]]:
         """The product target @ rows, differentiable, and the sum of each anchor's targets."""
+        ...
+
+
+@runtime_checkable
+class Listed(Relation, Protocol):
+    """A relation that can list the few that attract and the few that take no part; all other priors are 0."""
+
+    def listed(self, anchors: slice, candidates: slice) -> tuple[Pairs, Others]:
+        """Who attracts, each with weight 1, and who takes no part; a pair that is in both takes no part."""
+        ...
+
+
+@runtime_checkable
+class OfPairs(Relation, Protocol):
+    """A relation whose anchors each stand for a pair of classes: their own, and that of whom they are drawn to."""
+
+    @property
+    def own(self) -> Int64[Tensor, " anchor"]:
+        """Class of each anchor; negative: unknown."""
+        ...
+
+    @property
+    def partner(self) -> Int64[Tensor, " anchor"]:
+        """The other class; negative: none."""
+        ...
+
+    def of(self, anchors: Int64[Tensor, " kept"]) -> Relation:
+        """That of some anchors, in another order."""
         ...
 
 
@@ -301,6 +345,66 @@ class Indexed:
         return torch.where(known[:, None], found, 0.0), known.to(rows.dtype)
 
 
+@dataclass(frozen=True, eq=False)
+class Partnered:
+    """An anchor is attracted by the candidates of a second class, and repelled by those of neither.
+
+    Candidates of its own class take no part, unless the second class is its own: then they attract. A candidate of
+    unknown class repels; an anchor of unknown class, or without a second one, is attracted by nobody.
+
+    Source: Wu et al. 2024 (SimLAP), equation 2.
+
+    Args:
+        own, partner: the two classes of each anchor; negative: unknown, none.
+        candidate: the class of each candidate; negative: unknown.
+        anchor_self, candidate_self: as in `Keyed`.
+    """
+
+    own: Int64[Tensor, " anchor"]
+    partner: Int64[Tensor, " anchor"]
+    candidate: Int64[Tensor, " candidate"]
+    anchor_self: Int64[Tensor, " anchor"]
+    candidate_self: Int64[Tensor, " candidate"]
+
+    def block(self, anchors: slice, candidates: slice) -> Block:
+        """The target and the prior of these anchors and candidates."""
+        size = anchors.stop - anchors.start, candidates.stop - candidates.start
+        target, prior = (torch.zeros(size, device=self.own.device) for _ in range(2))
+        attracted, out = self.listed(anchors, candidates)
+        target[attracted] = 1.0
+        target[out], prior[out] = 0.0, -torch.inf
+        return Block(target, prior)
+
+    def listed(self, anchors: slice, candidates: slice) -> tuple[Pairs, Others]:
+        """The candidates of the second class; those of the own class, if it is another, and the anchor itself."""
+        own, partner, theirs = self.own[anchors], self.partner[anchors], self.candidate[candidates]
+        aside = meetings(torch.where(own == partner, -1, own), theirs)
+        itself = meetings(self.anchor_self[anchors], self.candidate_self[candidates])
+        left, right = (torch.cat(ends) for ends in zip(aside, itself, strict=True))
+        return meetings(partner, theirs), (left, right)
+
+    def of(self, anchors: Int64[Tensor, " kept"]) -> "Partnered":
+        """That of some anchors, in another order."""
+        own, partner, marks = self.own[anchors], self.partner[anchors], self.anchor_self[anchors]
+        return replace(self, own=own, partner=partner, anchor_self=marks)
+
+
+@dataclass(frozen=True, eq=False)
+class Mated(Indexed):
+    """As `Indexed`: the one column is the anchor's mate; with the classes of both.
+
+    Args:
+        own, partner: classes of each anchor and of its mate; negative: unknown, none.
+    """
+
+    own: Int64[Tensor, " anchor"]
+    partner: Int64[Tensor, " anchor"]
+
+    def of(self, anchors: Int64[Tensor, " kept"]) -> "Mated":
+        """That of some anchors, in another order."""
+        return Mated(self.index[anchors], self.own[anchors], self.partner[anchors])
+
+
 @dataclass(frozen=True)
 class Related:
     """Every column of the group attracts its anchor, such as the one private key of a MoCo query.
@@ -376,8 +480,8 @@ def _meetings(left: Int64[Tensor, " anchor"], right: Int64[Tensor, " candidate"]
     if most is not None and total > most * len(left):
         return None
     anchor = torch.repeat_interleave(count, output_size=total)
-    turn = torch.arange(total, device=left.device) - (count.cumsum(0) - count)[anchor]
-    return anchor, order[first[anchor] + turn]
+    at = (first + count - count.cumsum(0)).index_select(0, anchor).add_(torch.arange(total, device=left.device))
+    return anchor, order.index_select(0, at)
 
 
 def _zeros(anchors: slice, candidates: slice, device: torch.device | str) -> Float[Tensor, "anchor candidate"]:

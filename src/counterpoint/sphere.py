@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-__all__ = ["Cosine", "Dot", "Euclidean", "factor", "products", "unit"]
+__all__ = ["Cosine", "Dot", "Euclidean", "GatedCosine", "factor", "gated", "gated_query", "products", "unit"]
 
 _SMALLEST = 1e-12
 
@@ -99,6 +99,118 @@ class Dot:
     ) -> Float[Tensor, "anchor candidates"]:
         """Scaled products."""
         return products(anchors if self.scale == 1.0 else anchors * self.scale, candidates)
+
+
+@dataclass(frozen=True)
+class GatedCosine:
+    """cos(g u, g v) in [-1, 1], where each anchor u has a gate g >= 0 for the coordinates: the cosine in a subspace.
+
+    The anchor carries its gate: its row is `gated_query` of u and the squares of g, a candidate's row is `gated` of v;
+    both are twice as wide as u and v. The length of a gate does not matter. Where g u or g v is shorter than 1e-12 the
+    score is 0. No anchor x candidate x dim tensor is made, and of neighbouring anchors with one gate the lengths of the
+    candidates are computed once, so that anchors had better come in the order of their gates: two anchors that share a
+    gate then share its gradient, which stands in the first of them.
+
+    Source: Wu et al. 2024 (SimLAP), equation 2 and its efficient form.
+
+    Example:
+        >>> gate, u, v = torch.tensor([[1.0, 0.0]]), torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0, -1.0]])
+        >>> GatedCosine().tile(gated_query(u, gate.square()), gated(v))
+        tensor([[1.]])
+    """
+
+    def prepare(self, rows: Float[Tensor, "*row dim"]) -> Float[Tensor, "*row dim"]:
+        """As they are, in float32 or better."""
+        return rows.to(torch.promote_types(rows.dtype, torch.float32))
+
+    def tile(
+        self, anchors: Float[Tensor, "anchor dim"], candidates: Float[Tensor, "*candidate dim"]
+    ) -> Float[Tensor, "anchor candidates"]:
+        """Cosines of prepared rows under each anchor's gate."""
+        if candidates.ndim == 3:
+            query, gates = anchors.chunk(2, -1)
+            rows, squares = candidates.chunk(2, -1)
+            return products(query, rows) * _inverse(products(gates, squares))
+        return cast(Tensor, _GatedCosine.apply(anchors, candidates))
+
+
+class _GatedCosine(torch.autograd.Function):
+    """s = <q, v> n with n = 1 / sqrt(<g^2, v^2>), so that ds = n d<q, v> - s n^2 d<g^2, v^2> / 2."""
+
+    @staticmethod
+    def forward(ctx: Any, anchors: Tensor, candidates: Tensor) -> Tensor:
+        query, gates = anchors.chunk(2, 1)
+        rows, squares = candidates.chunk(2, 1)
+        first = torch.ones(len(gates), dtype=torch.bool, device=gates.device)
+        first[1:] = (gates[1:] != gates[:-1]).any(1)
+        run, gates = first.cumsum(0) - 1, gates[first]
+        inverse = _inverse(gates @ squares.mT)
+        inverses = inverse.index_select(0, run)
+        score = (query @ rows.mT).mul_(inverses)
+        ctx.save_for_backward(query, rows, gates, squares, first, run, inverse, inverses, score)
+        return score
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, Tensor]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        query, rows, gates, squares, first, run, inverse, inverses, score = cast(tuple[Tensor, ...], ctx.saved_tensors)
+        width = query.shape[1]
+        lengths = torch.zeros_like(inverse).index_add_(0, run, upstream * score).mul_(inverse.square().mul_(-0.5))
+        along = upstream * inverses
+        of_anchors = query.new_zeros(len(query), 2 * width)
+        of_candidates = rows.new_empty(len(rows), 2 * width)
+        torch.mm(along, rows, out=of_anchors[:, :width])
+        of_anchors[first, width:] = lengths @ squares
+        torch.mm(along.mT, query, out=of_candidates[:, :width])
+        torch.mm(lengths.mT, gates, out=of_candidates[:, width:])
+        return of_anchors, of_candidates
+
+
+def gated_query(rows: Float[Tensor, "row dim"], squares: Float[Tensor, "row dim"]) -> Float[Tensor, "row twice"]:
+    """[g^2 u / |g u|, g^2]: an anchor of `GatedCosine`.
+
+    Args:
+        rows: u.
+        squares: of the gates, g^2.
+    """
+    return cast(Tensor, _GatedQuery.apply(rows, squares))
+
+
+class _GatedQuery(torch.autograd.Function):
+    """y = r s u with r = 1 / sqrt(<s u, u>): du = r (s dy - <dy, y> y), ds = r u (dy - <dy, y> r u / 2)."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, squares: Tensor) -> Tensor:
+        found = torch.cat([rows * squares, squares], 1)
+        query = found[:, : rows.shape[1]]
+        inverse = _inverse(torch.linalg.vecdot(query, rows))[:, None]
+        query.mul_(inverse)
+        ctx.save_for_backward(rows, squares, inverse, found)
+        return found
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, Tensor]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        rows, squares, inverse, found = cast(tuple[Tensor, ...], ctx.saved_tensors)
+        query, slope = found.chunk(2, 1)[0], upstream.chunk(2, 1)
+        along = torch.linalg.vecdot(slope[0], query)[:, None]
+        of_rows = (squares * slope[0]).addcmul_(query, along, value=-1).mul_(inverse)
+        drawn = rows * inverse
+        of_squares = torch.addcmul(slope[0], drawn, along, value=-0.5).mul_(drawn).add_(slope[1])
+        return of_rows, of_squares
+
+
+def gated(rows: Float[Tensor, "*row dim"]) -> Float[Tensor, "*row twice"]:
+    """[v, v^2]: a candidate of `GatedCosine`."""
+    return torch.cat([rows, rows.square()], -1)
+
+
+def _inverse(squares: Tensor) -> Tensor:
+    """1 / length of squared lengths; 0, without a gradient, where there is none."""
+    if squares.numel() and bool(squares.detach().amin() > _SMALLEST**2):  # as always, but for gates that are 0
+        return squares.rsqrt()
+    some = squares > _SMALLEST**2
+    return torch.where(some, torch.where(some, squares, 1.0).rsqrt(), 0.0)
 
 
 @dataclass(frozen=True)

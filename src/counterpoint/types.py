@@ -36,6 +36,7 @@ __all__ = [
     "Holding",
     "Images",
     "Loss",
+    "Mapped",
     "Match",
     "Negatives",
     "Number",
@@ -256,7 +257,8 @@ class Rows:
         position: of its image in the global batch.
         view: which view of the image.
         label: class, -1 where unknown.
-        partner: a second label drawn by the pairing (SimLAP), else None.
+        partner: what the pairing drew for it: whom it is asked about (PAL), the lot by which it gets a second label
+            (SimLAP), else None.
         hidden: what the pairing keeps from the predictor, which has to find it (Selfie's masked patches), else None.
     """
 
@@ -402,11 +404,14 @@ class Match:
         query: the anchors.
         columns: at least one group.
         weight: of this match in the objective.
+        gates: of each class alone, in [0, 1], where they are learned and asked for (SimLAP): an objective may have a
+            term in them. All matches of a step have the same.
     """
 
     query: Float[Tensor, "anchor dim"]
     columns: tuple[Columns, ...]
     weight: float = 1.0
+    gates: Float[Tensor, "class width"] | None = None
 
     def __post_init__(self) -> None:
         for group in self.columns:
@@ -614,6 +619,20 @@ class Encoder(Protocol):
 
     def build(self, facts: Facts) -> nn.Module:
         """A module from float [row, channel, size, size], normalised, to [row, width]."""
+        ...
+
+
+@runtime_checkable
+class Mapped(Protocol):
+    """A built encoder that names the layer whose output is its last map, where that is not its last square output.
+
+    The output is a map [row, channel, tall, wide], tokens [row, token, width] whose last ones are a square of patches,
+    or one row for each tile of a square.
+    """
+
+    @property
+    def map_layer(self) -> str:
+        """As `named_modules` calls it."""
         ...
 
 

@@ -16,8 +16,9 @@ from counterpoint.engine.health.diagnosis import EXPLAINS, PATIENCE, TITLES, WIN
 from counterpoint.evaluation import alignment, uniformity
 from counterpoint.evaluation.spectra import spectra
 from counterpoint.objectives import Contrast, CosineEmbedding, CosineRegression, Each, Margin, Triplet, contrast
-from counterpoint.relations import Aligned, Explicit, Keyed, Related, Unrelated
-from counterpoint.scores import Cosine, Dot, Euclidean
+from counterpoint.relations import Aligned, Explicit, Keyed, Partnered, Related, Unrelated
+from counterpoint.scores import Cosine, Dot, Euclidean, GatedCosine
+from counterpoint.sphere import gated, gated_query
 from counterpoint.types import Columns, Encoded, Loss, Match, Rows, Tempered
 
 # ---------------------------------------------------------------- readings
@@ -135,6 +136,38 @@ def test_another_width_for_a_group_and_several_matches():
     found = read(encoded(z, 1), [both, Match(z, (Columns(z, Aligned(), Cosine()),), weight=3.0)], Contrast(0.5))
     assert found["ceiling"] == pytest.approx((math.log(13) + 3 * math.log(10)) / 4, rel=1e-5)
     assert found["positive"] == pytest.approx(1, rel=1e-5)
+
+
+def test_rows_under_gates_are_read_in_their_subspace():
+    label, row, temperature = torch.arange(30) % 3, torch.arange(30), 0.2
+    z, gate = noise(30, 8), torch.rand(30, 8, generator=torch.Generator().manual_seed(1))
+    relation = Partnered(label, (label + 1) % 3, label, row, row)
+    columns = Columns(gated(z), relation, GatedCosine())
+    found = read(encoded(z, views=1), [Match(gated_query(z, gate.square()), (columns,))], Contrast(temperature, Each()))
+    cosine = torch.nn.functional.cosine_similarity((gate * z)[:, None], gate[:, None] * z, dim=2)
+    block = relation.block(slice(0, 30), slice(0, 30))
+    positive = cosine[block.target > 0]
+    assert found["positive"] == pytest.approx(float(positive.mean()), rel=1e-4)
+    assert found["alignment"] == pytest.approx(float((2 - 2 * positive).mean()), rel=1e-4)
+    assert found["reach"] == pytest.approx(2 / temperature)
+    assert found["chance"] == pytest.approx(0.5)
+    assert found["ceiling"] == pytest.approx(math.log(11), rel=1e-4)  # one positive against ten rows of neither class
+
+
+@pytest.mark.parametrize(("name", "dials"), [("loss-at-ceiling", {}), ("no-positives", {})])
+def test_advice_for_gates_keeps_them(name, dials):
+    from counterpoint.encoders import lookup
+    from counterpoint.engine.health.remedies import remedy
+    from counterpoint.recipe import compose
+    from counterpoint.types import Facts
+
+    facts = Facts("digits", "glyphs", 1, 8, 1000, classes=10)
+    made = compose("simlap", facts, lookup("mlp"), dials)
+    said, settings = remedy(name, {"parts": made.to_json(), "dials": dials, "facts": {}}, {"negative": 0.0})
+    assert said
+    found = compose("simlap", facts, lookup("mlp"), dials, settings)
+    assert type(found.negatives).__name__ == "Gated"
+    assert type(found.pairing).__name__ == "ArbitraryPairs"
 
 
 def test_what_does_not_apply_is_left_out():

@@ -38,6 +38,9 @@ LATER = {
     "cpc two rows down": {"nearest": 2},
     "selfie of nine": {"grid": 3, "masked": 3},
     "pairwise without labels": {"other_class": False},
+    "simlap with a price on gates": {"gate_penalty": 0.1, "penalty": "binary", "pairs": 0.4},
+    "simlap by its algorithm": {"form": "algorithm"},
+    "simlap_moco with a price on gates": {"gate_penalty": 0.1, "own": 0.3},
 }
 EPOCHS = 5
 

@@ -16,6 +16,7 @@ from counterpoint.negatives import (
     Asking,
     Centred,
     Exemplars,
+    Gated,
     InBatch,
     Mixed,
     Noise,
@@ -31,10 +32,13 @@ from counterpoint.objectives import (
     CosineEmbedding,
     CosineRegression,
     Debiased,
+    Each,
+    GatedContrast,
+    Joint,
     VICReg,
 )
 from counterpoint.optim import SGD
-from counterpoint.pairing import Asked, SameClass, SimilarClass
+from counterpoint.pairing import ArbitraryPairs, Asked, DisjointPairs, SameClass, SimilarClass
 from counterpoint.random import Streams, forked
 from counterpoint.recipe import compose
 from counterpoint.schedules import Cosine as Decay
@@ -115,6 +119,24 @@ PARTS = {
         {"pairing": SameClass(), "target": Same(), "objective": Contrast(0.3)}
         | {"negatives": Parametric(0.2, queue=24, smoothing=0.3, long_tailed=True, scale=0.3)}
         | {"heads.projector": MLPHead((10, 10), 7, batch_norm=False)},
+    ),
+    "simlap": (
+        {"temperature": 0.3, "gate_penalty": 0.1, "penalty": "binary", "pairs": 0.5, "own": 0.2}
+        | {"norm": "batch", "embedding": 6, "gate_hidden": 5, "width": 7},
+        {"pairing": ArbitraryPairs(0.2, 0.5, 4), "negatives": Gated(InBatch(), 6, 5, classes=True)}
+        | {"objective": GatedContrast(0.3, Each(), penalty=0.1, kind="binary"), "target": Same(), "score": Cosine()}
+        | {"heads.projector": MLPHead((10,), 7, first_norm=True, final_norm="batch")},
+    ),
+    "simlap of the algorithm": (
+        {"form": "algorithm"},
+        {"pairing": DisjointPairs(), "negatives": Gated(members=True), "objective": GatedContrast(0.15, Joint())},
+    ),
+    "simlap_moco": (
+        {"temperature": 0.3, "momentum": 0.7, "hidden": 9, "width": 7, "pairs": 0.5, "gate_penalty": 0.1},
+        {"pairing": ArbitraryPairs(0.0, 0.5, 4), "target": MovingAverage(MomentumToOne(0.7), when="before")}
+        | {"negatives": Gated(AcrossViews(), classes=True), "objective": GatedContrast(0.3, Each(), 4.0, 0.1)}
+        | {"heads.predictor": MLPHead((9,), 7, hidden_bias=False, final_bias=False)}
+        | {"heads.projector": MLPHead((9,), 7, hidden_bias=False, final_bias=False, final_norm="layer")},
     ),
     "xclr": (
         {"graph_temperature": 0.4, "temperature": 0.3},
@@ -201,6 +223,7 @@ MOVES = {
     "mochi": ("before", lambda step: 0.7),
     "paco": ("before", lambda step: 0.7),
     "moco_v3": ("before", lambda step: rising(0.7, step)),
+    "simlap_moco": ("before", lambda step: rising(0.7, step)),
     "byol": ("after", lambda step: rising(0.7, step)),
     "dino": ("after", lambda step: rising(0.7, step)),
 }
@@ -248,6 +271,8 @@ WHO = {
     "moco": ([0], [1], [2], False),
     "mochi": ([0], [1], [3], False),
     "moco_v3": ([0, 1], [0, 1], [1, 1], False),
+    "simlap": ([0], [0], [1], True),
+    "simlap_moco": ([0, 1], [0, 1], [1, 1], False),
     "paco": ([0], [1], [4], False),
     "gpaco": ([0, 1], [0, 1], [3], True),
     "dino": ([0, 1], [0, 1], [1, 1], False),
@@ -270,4 +295,4 @@ def test_who_asks_and_who_answers(name):
     assert [len(match.columns) for match in found.matches] == groups
     assert all(match.query.requires_grad or name == "dino" for match in found.matches)
     assert found.keys.z.requires_grad == learned
-    assert (found.online.p is not None) == (name == "moco_v3")
+    assert (found.online.p is not None) == (name in ("moco_v3", "simlap_moco"))

@@ -574,3 +574,33 @@ def test_it_starts_with_the_published_network_and_goes_on(name, preset, tmp_path
     assert 0 < events["resume"]["step"] < events["end"]["step"]
     assert events["end"]["reason"] == "finished"
     assert math.isfinite(events["step"]["loss"])
+
+
+# ---------------------------------------------------------------- SimLAP
+
+
+@pytest.mark.parametrize(
+    ("name", "preset", "peak", "decay", "epochs"),
+    [
+        ("simlap", "paper", 0.2, 1e-4, 1000),
+        ("simlap", "paper_vit", 2e-3, 1e-2, 300),
+        ("simlap_moco", "paper", 0.3, 1.5e-6, 1000),
+    ],
+)
+def test_simlap_is_table_5(name, preset, peak, decay, epochs):
+    made = published(name, preset, IMAGENET)
+    assert (made.batch_size, made.epochs, made.optim.weight_decay) == (1024, epochs, decay)
+    assert rate(made, IMAGENET, 40) == pytest.approx(peak)
+    assert rate(made, IMAGENET, 20) == pytest.approx(peak / 2)
+    assert rate(made, IMAGENET, (40 + epochs) / 2) == pytest.approx(peak / 2, rel=1e-3)
+    assert made.optim.__class__.__name__ == ("AdamW" if preset == "paper_vit" else "LARS")
+
+
+def test_simlap_has_the_paper_s_projector_and_filter():
+    made = published("simlap", "paper", IMAGENET)
+    assert (made.objective.temperature, made.objective.penalty, len(made.views)) == (0.15, 0.0, 1)
+    with torch.device("meta"):
+        model = Model(made, IMAGENET)
+    # Norm, 2048 to 2048, norm, 2048 to 256, LayerNorm; embedding, norm, 512 to 1024, norm, 1024 to 256.
+    assert weights(model.towers.projector) == 2 * 2048 + 2048**2 + 2048 + 2 * 2048 + 2048 * 256 + 256 + 2 * 256
+    assert weights(model.negatives) == 1000 * 512 + 2 * 512 + 512 * 1024 + 1024 + 2 * 1024 + 1024 * 256 + 256

@@ -14,6 +14,7 @@ from counterpoint.random import Stream
 from counterpoint.views import (
     Blur,
     Box,
+    Brightness,
     CentreCrop,
     Chain,
     ColourJitter,
@@ -409,6 +410,7 @@ ONE_OF_EACH = [
     Pad(2),
     HFlip(),
     VFlip(),
+    Brightness(),
     ColourJitter(0.8, 0.8, 0.8, 0.2),
     Greyscale(0.5),
     Solarize(p=0.5),
@@ -470,6 +472,7 @@ def test_a_sample_does_not_depend_on_its_neighbours(op):
         (lambda: ResizedCrop(8, interpolation="lanczos"), "interpolation"),
         (lambda: HFlip(1.5), "p"),
         (lambda: Blur(4), "kernel"),
+        (lambda: Brightness((0.9, 0.0)), "factors"),
         (lambda: ColourJitter(hue=0.7), "hue"),
         (lambda: Elastic(sigma=0.0), "sigma"),
         (lambda: Erase(scale=(0.1, 2.0)), "scale"),

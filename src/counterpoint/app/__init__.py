@@ -5,10 +5,13 @@ from counterpoint.app.associate import answer, associate, show_associations, sho
 from counterpoint.app.compare import compare, show_comparison
 from counterpoint.app.describe import describe
 from counterpoint.app.doctor import Checkup, doctor, show_checkup
+from counterpoint.app.gates import gate_of, similarity
+from counterpoint.app.saliency import Saliency, saliency, show_saliency, write_saliency
 from counterpoint.app.train import train
 
 __all__ = [
     "Checkup",
+    "Saliency",
     "answer",
     "associate",
     "compare",
@@ -16,11 +19,16 @@ __all__ = [
     "doctor",
     "embed",
     "evaluate",
+    "gate_of",
+    "saliency",
     "show_associations",
     "show_attributes",
     "show_checkup",
     "show_comparison",
+    "show_saliency",
     "show_table",
+    "similarity",
     "train",
     "write_report",
+    "write_saliency",
 ]

@@ -11,6 +11,7 @@ import torch
 
 from counterpoint import embed as embedding
 from counterpoint import encoders, evaluation, report, sources
+from counterpoint.app.theory import measure_theory
 from counterpoint.distributed import Comm
 from counterpoint.engine import newest, restore
 from counterpoint.errors import CheckpointError, RunError, SourceError
@@ -20,7 +21,7 @@ from counterpoint.model import Model
 from counterpoint.random import Streams, forked
 from counterpoint.recipe import Recipe, part_from_json
 from counterpoint.run import Run
-from counterpoint.serving import load
+from counterpoint.serving import PseudoLabelled, load
 from counterpoint.types import Dataset, Embeddings, Facts, Source
 
 __all__ = [
@@ -41,9 +42,10 @@ def _opened(run: Run | str | Path) -> Run:
 
 
 def dataset_of(stored: Mapping[str, Any]) -> Dataset:
-    """The data of a run's recipe.json, its pixels where that run had them."""
+    """The data of a run's recipe.json, its pixels where that run had them; with the labels that its source gives."""
+    source = cast(Source, part_from_json(stored["source"]))
     with sources.storing(sources.Storage(**stored.get("storage", {}))):
-        return cast(Source, part_from_json(stored["source"])).load()
+        return (source.source if isinstance(source, PseudoLabelled) else source).load()
 
 
 def fresh(recipe: Recipe, facts: Facts, seed: int) -> Model:
@@ -78,17 +80,19 @@ def evaluate(
     dataset: Dataset | None = None,
     model: Model | None = None,
     recipe: Recipe | None = None,
+    theory: bool = False,
     quiet: bool = False,
 ) -> Evaluation:
     """Every score that the data allows, beside raw pixels and the untrained encoder.
 
-    Writes scores.json and embeddings.parquet.
+    Writes scores.json and embeddings.parquet; with `theory` also theory.html and its tables.
 
     Args:
         run: a run that has been trained.
         dataset: of the run, where it is at hand.
         model: of the run, where it is at hand.
         recipe: of the run, where it is at hand.
+        theory: measure too what the theory of contrastive learning says of the learned encoder.
         quiet: say nothing on the way.
 
     Raises:
@@ -106,23 +110,28 @@ def evaluate(
     if not len(test):
         raise SourceError(f"source {dataset.name!r} has no test images; there is nothing to score on")
     tell("embedding")
-    learned = tuple(embedding.embed(model, part, dataset) for part in (train, test))
+    learned = (embedding.embed(model, train, dataset), embedding.embed(model, test, dataset))
     baselines = {
         "pixels": tuple(embedding.pixels(part, dataset) for part in (train, test)),
         "untrained": tuple(embedding.embed(untrained, part, dataset, encoder="untrained") for part in (train, test)),
     }
     embedding.write_embeddings(run.embeddings, {"train": learned[0], "test": learned[1]})
+    views = _pairs(model, recipe, dataset, seed)
     result = evaluation.evaluate(
         learned[0],
         learned[1],
         baselines=cast(Any, baselines),
         seed=seed,
-        test_views=_pairs(model, recipe, dataset, seed),
+        test_views=views,
         progress=tell,
         source=dataset.name,
         split=dataset.split,
     )
     result = replace(result, digest=embedding.fingerprint(test.images))
+    if theory:
+        found, _ = measure_theory(run, model, recipe, dataset, learned, views, seed=seed, tell=tell)
+        more = (*result.measures["learned"], *found.measures())
+        result = replace(result, measures={**result.measures, "learned": more})
     write_text(run.scores, result.to_json())
     return result
 

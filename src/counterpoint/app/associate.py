@@ -31,7 +31,7 @@ from counterpoint.run import Run
 from counterpoint.serving import Association, Associator, Loaded, load, load_attributes, save_attributes
 from counterpoint.types import Dataset, Embeddings, Images, Source, Split
 
-__all__ = ["answer", "associate", "readings_of", "show_associations", "show_attributes"]
+__all__ = ["answer", "associate", "readings_of", "represented", "show_associations", "show_attributes"]
 
 WIDTH = 150  # of the printed table, at least
 PIXELS = 1024  # numbers of an image in the baseline, at most
@@ -106,7 +106,7 @@ def associate(
     dataset = dataset_of(run.recipe()) if own else _other(run, source, root)
     resolved = resolve(rules, dataset) if rules else None
     tell("embedding")
-    rows = _represented(run, model, dataset, own=own)
+    rows = represented(run, model, dataset, own=own)
     roles = divide_rows(len(dataset.train), len(dataset.test), groups=_groups(dataset), seed=seed)
     data = _Data(dataset, model, rows, roles)
     before = _before(run)
@@ -155,7 +155,7 @@ def _encoded(model: Loaded, images: Tensor | Images) -> Tensor:
     return torch.cat([torch.zeros(0, model.width), *parts])
 
 
-def _represented(run: Run, model: Loaded, dataset: Dataset, *, own: bool) -> Tensor:
+def represented(run: Run, model: Loaded, dataset: Dataset, *, own: bool) -> Tensor:
     """Embeddings of all training and test images: the stored ones where they are still these, else made and stored."""
     splits = {"train": dataset.train, "test": dataset.test}
     stored = embedding.read_representation(run.embeddings) if own and run.embeddings.is_file() else {}

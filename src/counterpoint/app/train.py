@@ -47,7 +47,7 @@ from counterpoint.model import Model
 from counterpoint.random import Streams, forked
 from counterpoint.recipe import Recipe, part_from_json, part_to_json
 from counterpoint.run import Run
-from counterpoint.serving import load, save_encoder
+from counterpoint.serving import PseudoLabelled, load, save_encoder
 from counterpoint.types import Dataset, Encoder, Facts, Source, Split
 
 __all__ = ["train", "with_unlabelled"]
@@ -134,6 +134,8 @@ def train(
     root: str | Path | None = None,
     size: int | None = None,
     labels: str | Path | None = None,
+    labels_from: str | Path | None = None,
+    clusters: int | None = None,
     group: str | None = None,
     test_share: float | None = None,
     bad_share: float | None = None,
@@ -175,6 +177,9 @@ def train(
         root: of the source, where it takes one, as the next six.
         size: of the images, in pixels.
         labels: a CSV, a column, `folders` or `none`.
+        labels_from: a run; the clusters of its embeddings are the labels to train on, and the source's own, where it
+            has them, score the result.
+        clusters: how many, where `labels_from` is given; None: 1,000.
         group: column whose equal values stay on one side of a split.
         test_share: of a split that is made, in [0, 1).
         bad_share: of files that cannot be used, above which the run stops.
@@ -257,6 +262,11 @@ def train(
         seed=seed,
         preset=preset,
     )
+    if labels_from is not None:
+        asked = replace(asked, source=_pseudo_labelled(asked.source, labels_from, clusters or 1000, asked.seed))
+    elif clusters is not None:
+        raise RecipeError(f"clusters={clusters} are of a run's embeddings; also give the run, --labels-from RUN")
+    pseudo = asked.source if isinstance(asked.source, PseudoLabelled) else None
     if resume and stored and folder:
         layout = {"yes": True, "no": False}.get(channels_last or "auto")
         exact = None if precision == "auto" else precision
@@ -278,8 +288,9 @@ def train(
     kept = _storage(memory, cache, stored)
     budget = sources.Storage(**kept).budget // (devices or 1)
     storage = sources.Storage(budget, kept["cache"], dry_run, lambda line: _say(line, quiet))
-    dataset = _loaded(asked.source, machine, storage)
-    if (memory is not None or cache is not None) and not isinstance(asked.source, sources.Folder | sources.Parquet):
+    source_of = pseudo.source if pseudo else asked.source
+    dataset = _loaded(source_of, machine, storage)
+    if (memory is not None or cache is not None) and not isinstance(source_of, sources.Folder | sources.Parquet):
         _say(f"  note     {dataset.name} is read as it is: --memory and --cache are for folders and Parquet", quiet)
     streams = Streams(asked.seed)
     if evaluate_every is None:
@@ -287,6 +298,12 @@ def train(
     labelled, validation = _divided(dataset, evaluate_every)
     learned = with_unlabelled(labelled, dataset)
     facts = facts_of(dataset, learned)
+    if pseudo:
+        _say(f"  labels   {pseudo.clusters:,} clusters of the embeddings of {pseudo.run}", quiet)
+        # One rank's, so that all have the same.
+        labels_made = pseudo.labelled(learned).labels if machine.leads else None
+        learned = replace(learned, labels=machine.fabric.broadcast(labels_made))
+        facts = replace(facts, classes=pseudo.clusters)
     if asked.encoder is None and own_encoder is None and made is None and not warm_from:
         asked = replace(asked, encoder=encoder_asked(asked, facts))
     if asked.published and (other := asked.published.note(facts.size)):
@@ -423,6 +440,15 @@ def train(
     if outcome.reason == "interrupted":
         raise KeyboardInterrupt
     return run
+
+
+def _pseudo_labelled(source: Source, run: str | Path, clusters: int, seed: int) -> PseudoLabelled:
+    if not Path(run).exists():
+        raise RunError(
+            f"there is no {str(run)!r}; --labels-from takes the folder of a run, whose embeddings give labels"
+        )
+    inner = source.source if isinstance(source, PseudoLabelled) else source
+    return PseudoLabelled(inner, str(Path(run).absolute()), clusters, seed)
 
 
 def _ended(outcome: Outcome, facts: Facts, run: Run, quiet: bool) -> None:

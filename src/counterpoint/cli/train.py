@@ -149,6 +149,16 @@ DATA, RUN, CHECK, MACHINE = "Data", "Run", "Evaluation and checkpoints", "Machin
     "--labels", cls=Option, section=DATA, metavar="CSV|COLUMN", help="Where the labels are; `folders` or `none` too."
 )
 @click.option(
+    "--labels-from",
+    cls=Option,
+    section=DATA,
+    metavar="RUN",
+    help="Train on clusters of this run's embeddings in place of labels; the source's own score the result.",
+)
+@click.option(
+    "--clusters", cls=Option, section=DATA, type=click.IntRange(min=2), help="Of --labels-from.  [default: 1000]"
+)
+@click.option(
     "--group",
     cls=Option,
     section=DATA,

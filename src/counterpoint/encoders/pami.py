@@ -48,4 +48,8 @@ class Pami:
                 nn.BatchNorm2d(after),
                 nn.LeakyReLU(0.2, inplace=True),
             ]
-        return nn.Sequential(*layers, nn.Conv2d(256, 8, 2, bias=False), nn.Sigmoid(), nn.Flatten())
+        return _Pami(*layers, nn.Conv2d(256, 8, 2, bias=False), nn.Sigmoid(), nn.Flatten())
+
+
+class _Pami(nn.Sequential):
+    map_layer = "10"  # 256 x 3 x 3: of the 8 x 2 x 2 that follow, each number is one of h

@@ -12,6 +12,8 @@ __all__ = ["Patched"]
 
 
 class _Patched(nn.Module):
+    map_layer = "encoder"  # one row for each patch: the mean over them is what an image is
+
     def __init__(self, encoder: nn.Module, patch: int, stride: int) -> None:
         super().__init__()
         self.encoder, self.patch, self.stride = encoder, patch, stride

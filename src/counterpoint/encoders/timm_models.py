@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -45,7 +45,12 @@ class Timm:
         if self.pretrained and not _timm().is_model_pretrained(self.name):
             raise RecipeError(f"timm has no pretrained weights for {self.name!r}; train from scratch, or name another")
         options = {"img_size": facts.size} if _fixed_size(self.name) else {}
-        return _create(self.name, pretrained=self.pretrained, in_chans=facts.channels, **options)
+        model = _create(self.name, pretrained=self.pretrained, in_chans=facts.channels, **options)
+        blocks: Any = getattr(model, "blocks", None)
+        if isinstance(blocks, nn.Sequential) and hasattr(blocks[-1], "norm1") and hasattr(blocks[-1], "attn"):
+            # A plain ViT: see counterpoint.encoders.vit.
+            cast(Any, model).map_layer = f"blocks.{len(blocks) - 1}.norm1"
+        return model
 
 
 def _timm() -> Any:

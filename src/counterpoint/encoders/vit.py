@@ -79,6 +79,11 @@ def _any_size() -> type[nn.Module]:
     from torchvision.models.vision_transformer import VisionTransformer
 
     class AnySize(VisionTransformer):
+        @property
+        def map_layer(self) -> str:
+            # The last block's patch tokens leave it unused: what its class token reads of them is what enters it.
+            return f"encoder.layers.encoder_layer_{len(self.encoder.layers) - 1}.ln_1"
+
         def forward(self, x: Float[Tensor, "row channel height width"]) -> Float[Tensor, "row dim"]:
             patches = self.conv_proj(x)
             tokens = torch.cat([self.class_token.expand(len(x), -1, -1), patches.flatten(2).mT], 1)

@@ -10,6 +10,7 @@ from counterpoint.negatives.centred import Centred
 from counterpoint.negatives.centres import Centres
 from counterpoint.negatives.drawn import Drawn
 from counterpoint.negatives.exemplars import Exemplars
+from counterpoint.negatives.gated import Gated, Gates
 from counterpoint.negatives.in_batch import InBatch
 from counterpoint.negatives.in_parts import InParts
 from counterpoint.negatives.mixed import Mixed, between, hardest
@@ -32,6 +33,8 @@ __all__ = [
     "Centres",
     "Drawn",
     "Exemplars",
+    "Gated",
+    "Gates",
     "InBatch",
     "InParts",
     "Mixed",

@@ -6,6 +6,7 @@ from counterpoint.objectives.contrast import Contrast, Each, Joint, contrast, co
 from counterpoint.objectives.cosine_embedding import CosineEmbedding, cosine_embedding
 from counterpoint.objectives.cosine_regression import CosineRegression, cosine_regression
 from counterpoint.objectives.debiased import Debiased, debiased
+from counterpoint.objectives.gated_contrast import GatedContrast, gate_penalty
 from counterpoint.objectives.info_nce import info_nce
 from counterpoint.objectives.margin import Margin, margin_contrastive
 from counterpoint.objectives.noise_contrastive import NoiseContrastive, noise_contrastive
@@ -23,6 +24,7 @@ __all__ = [
     "CosineRegression",
     "Debiased",
     "Each",
+    "GatedContrast",
     "Joint",
     "Margin",
     "NoiseContrastive",
@@ -36,6 +38,7 @@ __all__ = [
     "cosine_embedding",
     "cosine_regression",
     "debiased",
+    "gate_penalty",
     "info_nce",
     "margin_contrastive",
     "noise_contrastive",

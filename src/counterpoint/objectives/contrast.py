@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from counterpoint.errors import RecipeError
@@ -66,7 +66,8 @@ def contrast_dense(
     with full_precision(match.query):
         logit, target = _table(match, temperature)
         mass = target.sum(-1)
-        anchors = _with_positive(mass)
+        anchors = mass > 0
+        _some_positive(int(anchors.sum()), len(mass))
         logit, target, mass = logit[anchors], target[anchors], mass[anchors]
         if isinstance(denominator, Joint):
             cost = logit.logsumexp(-1, keepdim=True) - logit
@@ -85,7 +86,7 @@ def contrast(
 ) -> Float[Tensor, ""]:
     """The same as `contrast_dense`, without the matrix: exact forward and backward, in memory linear in the rows.
 
-    Scores are computed tile by tile, and computed again in the backward pass.
+    Scores are computed tile by tile and thrown away.
 
     Args:
         match: the anchors and their candidates.
@@ -99,8 +100,9 @@ def contrast(
 
     See also: `contrast_dense`, quicker to read; `Contrast`, the same as a part of a recipe.
     """
-    loss, mass = _by_anchor(match, temperature, denominator, tile)
-    return loss[_with_positive(mass)].mean()
+    cost, count = _summed(match, temperature, denominator, tile)
+    _some_positive(int(count), len(match.query))
+    return cost / count
 
 
 @dataclass(frozen=True)
@@ -142,9 +144,9 @@ class Contrast:
         costs: list[Tensor] = []
         counts: list[Tensor] = []
         for match in matches:
-            cost, mass = _by_anchor(match, temperature, self.denominator, None)
-            costs.append(cost.sum())
-            counts.append((mass > 0).sum())
+            cost, count = _summed(match, temperature, self.denominator, None)
+            costs.append(cost)
+            counts.append(count)
         cost, count = torch.stack(costs), torch.stack(counts)
         weight = cost.new_tensor([match.weight for match in matches])
         share = weight * count
@@ -154,13 +156,11 @@ class Contrast:
         return Loss(total, terms, anchors=float(share.sum()))
 
 
-def _with_positive(mass: Tensor) -> Tensor:
-    anchors = mass > 0
-    if not anchors.any():
+def _some_positive(count: int, anchors: int) -> None:
+    if not count:
         raise RecipeError(
-            f"none of the {len(mass)} anchors has a positive; the pairing must put at least two related rows in a batch"
+            f"none of the {anchors} anchors has a positive; the pairing must put at least two related rows in a batch"
         )
-    return anchors
 
 
 def _table(match: Match, temperature: float) -> tuple[Tensor, Tensor]:
@@ -180,10 +180,10 @@ def _table(match: Match, temperature: float) -> tuple[Tensor, Tensor]:
     return torch.cat(logits, -1), torch.cat(targets, -1)
 
 
-def _by_anchor(
+def _summed(
     match: Match, temperature: float, denominator: Joint | Each, tile: int | None
-) -> tuple[Float[Tensor, " anchor"], Float[Tensor, " anchor"]]:
-    """L_i, 0 where an anchor has no positive, and the sum of its targets."""
+) -> tuple[Float[Tensor, ""], Int64[Tensor, ""]]:
+    """The sum of L_i over the anchors that have a positive, and how many they are."""
     check(match, temperature)
     if tile is not None and tile < 1:
         raise RecipeError(f"a tile of {tile} rows holds nothing; give at least 1, or None for the default")
@@ -191,4 +191,6 @@ def _by_anchor(
     with full_precision(match.query):
         prepared, groups = prepare(match)
         found = levelled(prepared, groups, temperature, tile) if joint else None
-        return tiled(prepared, groups, temperature, joint=joint, tile=tile) if found is None else found
+        if found is None:
+            return tiled(prepared, groups, temperature, joint=joint, tile=tile)
+        return found[0].sum(), (found[1] > 0).sum()

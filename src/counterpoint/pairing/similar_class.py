@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from counterpoint.class_rows import class_rows
 from counterpoint.errors import RecipeError
 from counterpoint.pairing._marks import marks
 from counterpoint.random import Stream
@@ -31,25 +32,7 @@ def similarities(file: str, classes: int) -> Float[Tensor, "class other"]:
     Raises:
         RecipeError: no such file, another number of classes, or what cannot be read as this.
     """
-    import numpy as np
-
-    path = Path(file)
-    kind = path.suffix.lower()
-    if kind not in (".txt", ".npy", ".csv"):
-        raise RecipeError(f"{file}: similarities of classes come from a .txt, .npy or .csv file, not from {kind!r}")
-    try:
-        if kind == ".txt":
-            return _of_texts([line for line in path.read_text("utf-8").splitlines() if line.strip()], file, classes)
-        table = np.load(path, allow_pickle=False) if kind == ".npy" else np.loadtxt(path, delimiter=",", ndmin=2)
-        rows = torch.from_numpy(np.asarray(table, dtype=np.float64))
-    except OSError as error:
-        raise RecipeError(f"{file} cannot be read ({error.strerror or error}); expected a file of classes") from error
-    except (ValueError, TypeError) as error:
-        raise RecipeError(f"{file} is no table of numbers ({error}); expected one row for each class") from error
-    if rows.ndim != 2 or len(rows) != classes:
-        raise RecipeError(f"{file} is {list(rows.shape)}, expected one row for each of the {classes} classes")
-    if not bool(rows.isfinite().all()):
-        raise RecipeError(f"{file} holds numbers that are not finite; expected one row of plain numbers for each class")
+    rows = class_rows(file, classes)
     if (
         len(rows) == rows.shape[1]
         and torch.allclose(rows, rows.mT)
@@ -59,16 +42,8 @@ def similarities(file: str, classes: int) -> Float[Tensor, "class other"]:
     return _cosines(rows)
 
 
-def _of_texts(lines: list[str], file: str, classes: int) -> Tensor:
-    from sklearn.feature_extraction.text import TfidfVectorizer
-
-    if len(lines) != classes:
-        raise RecipeError(f"{file} has {len(lines)} lines, expected one for each of the {classes} classes")
-    return _cosines(torch.from_numpy(TfidfVectorizer().fit_transform(lines).toarray()))
-
-
 def _cosines(rows: Tensor) -> Tensor:
-    unit = torch.nn.functional.normalize(rows.double(), dim=1)
+    unit = torch.nn.functional.normalize(rows, dim=1)
     return (unit @ unit.mT).fill_diagonal_(1.0).float()
 
 

@@ -26,6 +26,15 @@ MEANINGS = {
     "rank_me": "The same, from the embeddings as they are, without taking away their mean.",
     "alpha_req": "How fast the spectrum falls; near 1 is said to serve best.",
     "dimensions": "How many directions carry more than a ten-thousandth of the strongest.",
+    "gap_to_uniform": "How far uniformity is from that of points spread evenly over the sphere, its least.",
+    "shared_information": "At least so many nats of what one view says of an image the other says too.",
+    "mean_classifier_loss": "What it costs to tell two classes apart by their means; guessing costs 1.",
+    "bound": "What Arora's theorem says that this loss can be at most; 1 or more promises nothing.",
+    "bound_slack": "By how much the theorem's promise is above what was reached.",
+    "moved_occlusion": "How far hiding a part of an image moves its embedding; 1 is as far as another image.",
+    "moved_rotation": "How far turning an image moves its embedding; 1 is as far as another image.",
+    "moved_illumination": "How far darkening an image moves its embedding; 1 is as far as another image.",
+    "moved_instance": "How far apart two images of one class are; 1 is as far as any two.",
     "participation": "Over how many directions the spread is shared, the strongest counting most.",
 }
 

@@ -1,5 +1,5 @@
 """In what geometry are two rows compared?"""
 
-from counterpoint.sphere import Cosine, Dot, Euclidean
+from counterpoint.sphere import Cosine, Dot, Euclidean, GatedCosine
 
-__all__ = ["Cosine", "Dot", "Euclidean"]
+__all__ = ["Cosine", "Dot", "Euclidean", "GatedCosine"]

@@ -2,5 +2,16 @@
 
 from counterpoint.serving.associate import Association, Associator, load_attributes, save_attributes
 from counterpoint.serving.load import Loaded, load, save_encoder
+from counterpoint.serving.pseudo_labels import PseudoLabelled, cluster_labels
 
-__all__ = ["Association", "Associator", "Loaded", "load", "load_attributes", "save_attributes", "save_encoder"]
+__all__ = [
+    "Association",
+    "Associator",
+    "Loaded",
+    "PseudoLabelled",
+    "cluster_labels",
+    "load",
+    "load_attributes",
+    "save_attributes",
+    "save_encoder",
+]

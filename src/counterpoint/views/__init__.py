@@ -5,7 +5,7 @@ images (uint8) → Views = one policy per view → draw → apply → float in [
 
 from counterpoint.views.boxes import Box
 from counterpoint.views.chain import Chain, OneOf, Views
-from counterpoint.views.colour import ColourJitter, Greyscale, Normalise, Solarize
+from counterpoint.views.colour import Brightness, ColourJitter, Greyscale, Normalise, Solarize
 from counterpoint.views.crops import CentreCrop, Jigsaw, Pad, Resize, ResizedCrop, patches
 from counterpoint.views.erase import Cutout, Erase
 from counterpoint.views.filters import Blur, Noise, Sobel
@@ -20,6 +20,7 @@ from counterpoint.views.warps import Elastic, Rotate, Scale, Translate, Warp
 __all__ = [
     "Blur",
     "Box",
+    "Brightness",
     "CentreCrop",
     "Chain",
     "ColourJitter",

@@ -11,7 +11,7 @@ from counterpoint.errors import RecipeError, ShapeError
 from counterpoint.random import Stream
 from counterpoint.views.op import Images, as_float, chosen, needs_colour, share
 
-__all__ = ["ColourJitter", "Greyscale", "JitterDraw", "Normalise", "Solarize", "shift_hue", "to_grey"]
+__all__ = ["Brightness", "ColourJitter", "Greyscale", "JitterDraw", "Normalise", "Solarize", "shift_hue", "to_grey"]
 
 RED, GREEN, BLUE = 0.2989, 0.587, 0.114
 CONTRAST, SATURATION, HUE = 1, 2, 3
@@ -201,6 +201,36 @@ class ColourJitter:
     def alike(self, drawn: JitterDraw) -> Int64[Tensor, " batch"]:
         """At which place hue comes, 4 for samples left alone: a batch sorted by it takes fewer, larger passes."""
         return torch.where(drawn.keep, self._hue_place(drawn), UNTOUCHED)
+
+
+@dataclass(frozen=True)
+class Brightness:
+    """Multiply by one of a few factors, each as likely, and clip to [0, 1].
+
+    Source: the views of SimLAP's saliency (CLAM), which have 0.9, 1 and 1.1.
+
+    Args:
+        factors: at least one, each > 0.
+    """
+
+    factors: tuple[float, ...] = (0.9, 1.0, 1.1)
+
+    def __post_init__(self) -> None:
+        if not self.factors or min(self.factors) <= 0:
+            raise RecipeError(f"{self} is not possible: give at least one of the factors, each above 0")
+
+    def after(self, height: int, width: int) -> tuple[int, int]:
+        """Unchanged."""
+        return height, width
+
+    def draw(self, images: Tensor, stream: Stream) -> Float[Tensor, " batch"]:
+        """The factor of each sample."""
+        which = stream.integers(0, len(self.factors), len(images))
+        return torch.tensor(self.factors, device=which.device)[which].to(images.device)
+
+    def apply(self, images: Images, drawn: Float[Tensor, " batch"]) -> Float[Tensor, "batch channel height width"]:
+        """Brighter or darker."""
+        return (as_float(images) * drawn[:, None, None, None]).clamp_(0, 1)
 
 
 @dataclass(frozen=True)

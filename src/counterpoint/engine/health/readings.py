@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from counterpoint.relations import Aligned, Explicit
-from counterpoint.sphere import Cosine, unit
+from counterpoint.sphere import Cosine, GatedCosine, unit
 from counterpoint.types import Block, Columns, Encoded, Match, Objective, Relation, Tempered
 
 __all__ = ["Moved", "norms", "read"]
@@ -190,10 +190,11 @@ def _table(group: Columns, query: Tensor, count: int) -> tuple[Tensor, Tensor, T
     with torch.autocast(query.device.type, enabled=False):
         anchors, others = group.score.prepare(query), group.score.prepare(rows)
         score = group.score.tile(anchors, others)
-        plain = Cosine()
-        cosine = score if group.score == plain else plain.tile(plain.prepare(query), plain.prepare(rows))
-    lengths = others.norm(dim=-1)
-    product = (anchors.norm(dim=-1, keepdim=True) * lengths).expand_as(score)
+        plain, gated = Cosine(), isinstance(group.score, GatedCosine)
+        cosine = score if gated or group.score == plain else plain.tile(plain.prepare(query), plain.prepare(rows))
+    # Under a gate all rows count as of length one, whatever it is folded into.
+    lengths = torch.ones_like(score) if gated else anchors.norm(dim=-1, keepdim=True) * others.norm(dim=-1)
+    product = lengths.expand_as(score)
     block = group.relation.block(slice(0, len(score)), slice(0, score.shape[1]))
     return score, cosine, block.target.to(score.dtype), block.log_prior.to(score.dtype), product
 

@@ -142,6 +142,8 @@ def _widened(recipe: Mapping[str, Any]) -> Settings:
 
 
 def _no_positives(recipe: Mapping[str, Any], health: Mapping[str, float]) -> tuple[str, Settings]:
+    if _own(recipe, "negatives", "Gated"):
+        return "A larger batch, with labels of more of its images and more pairs of classes allowed.", {}
     views = _at(recipe, "views.policies")
     facts = cast(Mapping[str, Any], recipe.get("facts") or {})
     if isinstance(views, list | tuple) and len(cast(Any, views)) == 1 and facts:
@@ -262,7 +264,11 @@ def _sharpened(recipe: Mapping[str, Any], share: float) -> Settings:
 def _at_ceiling(recipe: Mapping[str, Any], health: Mapping[str, float]) -> tuple[str, Settings]:
     settings: Settings = {}
     centres = _own(recipe, "negatives", "Centres")
-    if not _own(recipe, "pairing", "SameSample") and not (centres and _own(recipe, "pairing", "SameClass")):
+    if _own(recipe, "negatives", "Gated"):
+        # Gates need the classes of a pair; those of one class surely belong together.
+        if _at(recipe, "pairing.own") != 1:
+            settings["pairing"] = "counterpoint.pairing:ArbitraryPairs(own=1.0)"
+    elif not _own(recipe, "pairing", "SameSample") and not (centres and _own(recipe, "pairing", "SameClass")):
         settings["pairing"] = f"counterpoint.pairing:{'SameClass' if centres else 'SameSample'}"
     if "negative" not in health and "codes" not in health:
         settings["negatives"] = IN_BATCH
