@@ -15,7 +15,19 @@ from benchmarks.harness import PEERS, Row, environment
 from counterpoint.files import write_text
 
 HERE = Path(__file__).parent
-ALL = ("views", "elastic", "nt_xent", "epoch", "evaluation", "super_class", "step_cost", "decode", "health", "saliency")
+ALL = (
+    "views",
+    "elastic",
+    "nt_xent",
+    "epoch",
+    "evaluation",
+    "super_class",
+    "step_cost",
+    "decode",
+    "health",
+    "saliency",
+    "gated",
+)
 PAGE = HERE.parent / "docs" / "benchmarks.md"
 
 

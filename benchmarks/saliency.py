@@ -9,7 +9,8 @@ import torch
 
 from benchmarks.harness import Row, interleaved, middle, show
 from counterpoint.encoders import lookup
-from counterpoint.evaluation.saliency import Watched, map_layer, pair_maps
+from counterpoint.evaluation.saliency import pair_maps
+from counterpoint.evaluation.watched import Watched, map_layer
 from counterpoint.random import Streams, forked
 from counterpoint.types import Facts
 from counterpoint.views import Brightness, Chain, HFlip, ResizedCrop

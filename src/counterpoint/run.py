@@ -1,6 +1,7 @@
 """A run is a folder that explains itself.
 
-recipe.json, log.jsonl, scores.json, embeddings.parquet, encoder.safetensors, checkpoints/, report.html, skipped.json.
+recipe.json, log.jsonl, scores.json, embeddings.parquet, encoder.safetensors, checkpoints/, report.html, skipped.json,
+and labels.npz where they were made by another run.
 """
 
 import json
@@ -83,6 +84,11 @@ class Run:
     def encoder(self) -> Path:
         """Encoder and preprocessing."""
         return self.folder / "encoder.safetensors"
+
+    @property
+    def labels(self) -> Path:
+        """What it learned from, where that was made by another run."""
+        return self.folder / "labels.npz"
 
     @property
     def scores(self) -> Path:

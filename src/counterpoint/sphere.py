@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
-from torch.autograd.function import once_differentiable
+
+from counterpoint.first_order import first_order
 
 __all__ = ["Cosine", "Dot", "Euclidean", "GatedCosine", "factor", "gated", "gated_query", "products", "unit"]
 
@@ -39,7 +40,7 @@ class _Unit(torch.autograd.Function):
         return directions
 
     @staticmethod
-    @once_differentiable
+    @first_order
     def backward(ctx: Any, upstream: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
         directions, shrink = cast(tuple[Tensor, Tensor], ctx.saved_tensors)
         along = torch.linalg.vecdot(directions, upstream).unsqueeze(-1)
@@ -106,10 +107,9 @@ class GatedCosine:
     """cos(g u, g v) in [-1, 1], where each anchor u has a gate g >= 0 for the coordinates: the cosine in a subspace.
 
     The anchor carries its gate: its row is `gated_query` of u and the squares of g, a candidate's row is `gated` of v;
-    both are twice as wide as u and v. The length of a gate does not matter. Where g u or g v is shorter than 1e-12 the
-    score is 0. No anchor x candidate x dim tensor is made, and of neighbouring anchors with one gate the lengths of the
-    candidates are computed once, so that anchors had better come in the order of their gates: two anchors that share a
-    gate then share its gradient, which stands in the first of them.
+    both are twice as wide as u and v, and one more. The length of a gate does not matter. Where g u or g v is shorter
+    than 1e-12 the score is 0. No anchor x candidate x dim tensor is made, and of neighbouring anchors that are said to
+    have one gate the lengths of the candidates are computed once.
 
     Source: Wu et al. 2024 (SimLAP), equation 2 and its efficient form.
 
@@ -128,8 +128,8 @@ class GatedCosine:
     ) -> Float[Tensor, "anchor candidates"]:
         """Cosines of prepared rows under each anchor's gate."""
         if candidates.ndim == 3:
-            query, gates = anchors.chunk(2, -1)
-            rows, squares = candidates.chunk(2, -1)
+            query, gates, _ = _parts(anchors)
+            rows, squares, _ = _parts(candidates)
             return products(query, rows) * _inverse(products(gates, squares))
         return cast(Tensor, _GatedCosine.apply(anchors, candidates))
 
@@ -139,10 +139,10 @@ class _GatedCosine(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, anchors: Tensor, candidates: Tensor) -> Tensor:
-        query, gates = anchors.chunk(2, 1)
-        rows, squares = candidates.chunk(2, 1)
+        query, gates, mark = _parts(anchors)
+        rows, squares, _ = _parts(candidates)
         first = torch.ones(len(gates), dtype=torch.bool, device=gates.device)
-        first[1:] = (gates[1:] != gates[:-1]).any(1)
+        first[1:] = mark[1:] != mark[:-1]
         run, gates = first.cumsum(0) - 1, gates[first]
         inverse = _inverse(gates @ squares.mT)
         inverses = inverse.index_select(0, run)
@@ -151,37 +151,52 @@ class _GatedCosine(torch.autograd.Function):
         return score
 
     @staticmethod
-    @once_differentiable
+    @first_order
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, Tensor]:  # pyright: ignore[reportIncompatibleMethodOverride]
         query, rows, gates, squares, first, run, inverse, inverses, score = cast(tuple[Tensor, ...], ctx.saved_tensors)
         width = query.shape[1]
         lengths = torch.zeros_like(inverse).index_add_(0, run, upstream * score).mul_(inverse.square().mul_(-0.5))
         along = upstream * inverses
-        of_anchors = query.new_zeros(len(query), 2 * width)
-        of_candidates = rows.new_empty(len(rows), 2 * width)
+        of_anchors = query.new_zeros(len(query), 2 * width + 1)
+        of_candidates = rows.new_zeros(len(rows), 2 * width + 1)
         torch.mm(along, rows, out=of_anchors[:, :width])
-        of_anchors[first, width:] = lengths @ squares
+        # Of the lengths under a run's gate, in its first anchor.
+        of_anchors[first, width : 2 * width] = lengths @ squares
         torch.mm(along.mT, query, out=of_candidates[:, :width])
-        torch.mm(lengths.mT, gates, out=of_candidates[:, width:])
+        torch.mm(lengths.mT, gates, out=of_candidates[:, width : 2 * width])
         return of_anchors, of_candidates
 
 
-def gated_query(rows: Float[Tensor, "row dim"], squares: Float[Tensor, "row dim"]) -> Float[Tensor, "row twice"]:
-    """[g^2 u / |g u|, g^2]: an anchor of `GatedCosine`.
+def _parts(rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Query, squared gates and mark of rows of `gated_query`; likewise of `gated`."""
+    width = rows.shape[-1] // 2
+    return rows[..., :width], rows[..., width : 2 * width], rows[..., -1]
+
+
+def gated_query(
+    rows: Float[Tensor, "row dim"], squares: Float[Tensor, "row dim"], run: Int64[Tensor, " row"] | None = None
+) -> Float[Tensor, "row marked"]:
+    """[g^2 u / |g u|, g^2, mark]: an anchor of `GatedCosine`; the mark, 0 or 1, changes where a run begins.
 
     Args:
         rows: u.
         squares: of the gates, g^2.
+        run: neighbours with one number have one gate, the same row of one table; their gradients by it are then right
+            in sum. None: each has a gate of its own, whatever its values.
     """
-    return cast(Tensor, _GatedQuery.apply(rows, squares))
+    begins = torch.ones(len(rows), dtype=torch.int64, device=rows.device)
+    if run is not None:
+        begins[1:] = run[1:] != run[:-1]
+    # Not the number itself, which half precision would round.
+    return cast(Tensor, _GatedQuery.apply(rows, squares, begins.cumsum(0) % 2))
 
 
 class _GatedQuery(torch.autograd.Function):
     """y = r s u with r = 1 / sqrt(<s u, u>): du = r (s dy - <dy, y> y), ds = r u (dy - <dy, y> r u / 2)."""
 
     @staticmethod
-    def forward(ctx: Any, rows: Tensor, squares: Tensor) -> Tensor:
-        found = torch.cat([rows * squares, squares], 1)
+    def forward(ctx: Any, rows: Tensor, squares: Tensor, mark: Tensor) -> Tensor:
+        found = torch.cat([rows * squares, squares, mark[:, None].to(squares.dtype)], 1)
         query = found[:, : rows.shape[1]]
         inverse = _inverse(torch.linalg.vecdot(query, rows))[:, None]
         query.mul_(inverse)
@@ -189,20 +204,20 @@ class _GatedQuery(torch.autograd.Function):
         return found
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, Tensor]:  # pyright: ignore[reportIncompatibleMethodOverride]
+    @first_order
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, Tensor, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
         rows, squares, inverse, found = cast(tuple[Tensor, ...], ctx.saved_tensors)
-        query, slope = found.chunk(2, 1)[0], upstream.chunk(2, 1)
-        along = torch.linalg.vecdot(slope[0], query)[:, None]
-        of_rows = (squares * slope[0]).addcmul_(query, along, value=-1).mul_(inverse)
+        query, (slope, of_gates) = _parts(found)[0], _parts(upstream)[:2]
+        along = torch.linalg.vecdot(slope, query)[:, None]
+        of_rows = (squares * slope).addcmul_(query, along, value=-1).mul_(inverse)
         drawn = rows * inverse
-        of_squares = torch.addcmul(slope[0], drawn, along, value=-0.5).mul_(drawn).add_(slope[1])
-        return of_rows, of_squares
+        of_squares = torch.addcmul(slope, drawn, along, value=-0.5).mul_(drawn).add_(of_gates)
+        return of_rows, of_squares, None
 
 
-def gated(rows: Float[Tensor, "*row dim"]) -> Float[Tensor, "*row twice"]:
-    """[v, v^2]: a candidate of `GatedCosine`."""
-    return torch.cat([rows, rows.square()], -1)
+def gated(rows: Float[Tensor, "*row dim"]) -> Float[Tensor, "*row marked"]:
+    """[v, v^2, 0]: a candidate of `GatedCosine`; the last number stands opposite an anchor's mark."""
+    return torch.cat([rows, rows.square(), rows.new_zeros(*rows.shape[:-1], 1)], -1)
 
 
 def _inverse(squares: Tensor) -> Tensor:

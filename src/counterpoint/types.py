@@ -406,12 +406,14 @@ class Match:
         weight: of this match in the objective.
         gates: of each class alone, in [0, 1], where they are learned and asked for (SimLAP): an objective may have a
             term in them. All matches of a step have the same.
+        left_out: anchors that nobody attracts, which are not among the rows of `query`.
     """
 
     query: Float[Tensor, "anchor dim"]
     columns: tuple[Columns, ...]
     weight: float = 1.0
     gates: Float[Tensor, "class width"] | None = None
+    left_out: int = 0
 
     def __post_init__(self) -> None:
         for group in self.columns:
@@ -624,10 +626,10 @@ class Encoder(Protocol):
 
 @runtime_checkable
 class Mapped(Protocol):
-    """A built encoder that names the layer whose output is its last map, where that is not its last square output.
+    """A built encoder that names the layer of its last map, where that is not the last that all of h goes through.
 
-    The output is a map [row, channel, tall, wide], tokens [row, token, width] whose last ones are a square of patches,
-    or one row for each tile of a square.
+    The output is a map [row, channel, tall, wide] or [row, tall, wide, channel], tokens [row, token, width] whose last
+    ones are a square of patches, or one row for each tile of a square.
     """
 
     @property

@@ -1,15 +1,17 @@
 """Gates of a run by the names of its classes, similarity in a pair's subspace, and labels made by another run."""
 
 import json
+import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
 import counterpoint as cp
-from counterpoint.errors import RecipeError, RunError, SourceError
+from counterpoint.errors import CheckpointError, RecipeError, RunError, SourceError
 from counterpoint.negatives import Gates
-from counterpoint.serving import PseudoLabelled, cluster_labels
+from counterpoint.serving import PseudoLabelled, cluster_labels, kept_labels
 from counterpoint.sources import Digits
 from counterpoint.sphere import unit
 
@@ -45,10 +47,34 @@ def test_a_gate_is_asked_for_by_name_index_or_pair(runs):
     assert not torch.equal(gate, cp.gate_of(run, ("3", "5")))
 
 
-def test_a_gate_is_the_models_in_evaluation(runs):
-    from counterpoint.app.gates import _model
+def test_a_class_is_found_though_its_name_holds_a_comma(runs, monkeypatch):
+    from counterpoint.app.gates import names_of
 
-    model = _model(runs[0]).train()
+    newt, frog = "fire salamander, Salamandra salamandra", "bullfrog, Rana catesbeiana"
+    run, stored = runs[0], runs[0].recipe()
+    stored["dataset"]["classes"] = [newt, "cat", frog, "3", *"abcdef"]
+    monkeypatch.setattr(type(run), "recipe", lambda self: stored)
+    for given, found in (
+        (newt, (newt,)),
+        (f"{newt},{frog}", (newt, frog)),
+        (f"{frog}, cat", (frog, "cat")),
+        (f"cat,{frog}", ("cat", frog)),
+        ([newt, frog], (newt, frog)),
+        ("2", (frog,)),  # in digits, as the command line has it
+        ("3", ("3",)),  # but a name is a name
+        ("0,cat", (newt, "cat")),
+        (np.int64(2), (frog,)),
+    ):
+        assert names_of(run, given) == found
+    assert torch.equal(cp.gate_of(run, f"{newt}, {frog}"), cp.gate_of(run, (0, 2)))
+    with pytest.raises(RunError, match="no class 'bullfrog'"):
+        names_of(run, "cat, bullfrog")
+
+
+def test_a_gate_is_the_models_in_evaluation(runs):
+    from counterpoint.app.gates import model_of
+
+    model = model_of(runs[0]).train()
     gate = cp.gate_of(runs[0], (0, 1), model=model)
     assert model.negatives.training
     assert isinstance(model.negatives, Gates)
@@ -56,12 +82,12 @@ def test_a_gate_is_the_models_in_evaluation(runs):
 
 
 def test_similarity_of_two_images_in_a_subspace(runs, images):
-    from counterpoint.app.gates import _model
+    from counterpoint.app.gates import model_of
     from counterpoint.embed import encode
 
     run, plain = runs
     one, other = images
-    _, z = encode(_model(run), torch.from_numpy(np.stack([one, other]))[:, None])
+    _, z = encode(model_of(run), torch.from_numpy(np.stack([one, other]))[:, None])
     for gate in (None, "4", ("4", "9")):
         g = torch.ones(12) if gate is None else cp.gate_of(run, gate)
         left, right = unit(z * g)
@@ -120,7 +146,42 @@ def test_a_labelled_source_is_a_source(runs):
     assert made.train.labels.max() == 11
 
 
+def test_a_resumed_run_keeps_the_labels_that_it_was_begun_with(runs, tmp_path):
+    labeller, folder = tmp_path / "labeller", tmp_path / "run"
+    shutil.copytree(runs[1].folder, labeller)
+    long = {**SMALL, "epochs": 2000}
+    run = trained(folder, "simlap", labels_from=labeller, clusters=17, dials=long, max_time=1.0)
+    train = Digits().load().train
+    made = cluster_labels(labeller, train.images, 17)
+    assert torch.equal(kept_labels(run.labels, train), made)
+    # The other run is no longer needed, or may be another.
+    shutil.rmtree(labeller)
+    before = run.labels.read_bytes()
+    resumed = cp.train(out=folder, resume=True, evaluate=False, max_time=1.0, **QUIET)
+    assert resumed.history()[-1]["step"] > 0
+    assert run.labels.read_bytes() == before
+    turned = replace(train, images=train.images.flip(0))
+    assert torch.equal(kept_labels(run.labels, train), made)
+    with pytest.raises(CheckpointError, match="made for other images, or for these in another order"):
+        kept_labels(run.labels, turned)
+    run.labels.write_bytes(before[: len(before) // 2])
+    with pytest.raises(CheckpointError, match=r"labels\.npz.*cannot be read"):
+        cp.train(out=folder, resume=True, evaluate=False, **QUIET)
+
+
+def test_a_cluster_of_one_image_is_said_by_its_name(runs, tmp_path, capfd):
+    more = {"labels_from": runs[1].folder, "clusters": 300, "dry_run": True, "quiet": False}
+    assert trained(tmp_path / "run", "supcon", **more) is None
+    said = capfd.readouterr().err
+    assert "300 classes" in said
+    assert "one image only to learn cluster " in said
+    trained(tmp_path / "run", "simclr", **more)
+    assert "simclr trains without labels" in capfd.readouterr().err
+
+
 def test_mistakes_are_said_in_a_sentence(runs, tmp_path):
+    with pytest.raises(SourceError, match="give 2 or more"):
+        trained(tmp_path / "z", "supcon", labels_from=runs[1].folder, clusters=0)
     with pytest.raises(RecipeError, match="also give the run"):
         trained(tmp_path / "a", "supcon", clusters=5)
     with pytest.raises(RunError, match="--labels-from takes the folder"):

@@ -1,5 +1,7 @@
 """Saliency of a run in Python: pairs, gates, probes, pictures."""
 
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,7 @@ from torch.nn import functional
 
 import counterpoint as cp
 from counterpoint import app, sources
-from counterpoint.app.saliency import _frames, _Looker
+from counterpoint.app.saliency import _frames, _listed, _Looker
 from counterpoint.errors import RecipeError, RunError, ShapeError, SourceError
 from counterpoint.evaluation.saliency import placed
 from counterpoint.random import Stream
@@ -52,11 +54,20 @@ def test_files_positions_and_arrays_are_one(run, digits, tmp_path):
         torch.testing.assert_close(same.second_map, found.second_map)
     assert found.first.shape == (2, 1, 8, 8)
     assert found.first_map.shape == found.second_map.shape == (2, 8, 8)
-    for maps in (found.first_map, found.second_map):
-        assert maps.amax((1, 2)).tolist() == [1.0, 1.0]
-        assert maps.min() >= 0
+    largest = [maps.amax((1, 2)) for maps in (found.first_map, found.second_map)]
+    assert torch.maximum(*largest).tolist() == [1.0, 1.0]  # of both, so that one that says little looks so
+    assert min(map(min, largest)) < 1
+    assert min(found.first_map.min(), found.second_map.min()) >= 0
     assert (found.of, found.feature) == ("similarity", "h")
     assert found.grid == (4, 4)
+
+
+def test_positions_may_be_those_of_arrays(run, digits):
+    order = np.argsort([4, 1, 0, 3])  # 2, 1, 3, 0
+    found = cp.saliency(run, order, list(order), crops=1)
+    assert torch.equal(found.first, digits.test.images[[2, 1, 3, 0]])
+    assert torch.equal(found.second, found.first)
+    assert torch.equal(cp.saliency(run, torch.from_numpy(order), order, crops=1).first, found.first)
 
 
 def test_the_value_is_the_cosine_of_the_embeddings(run, digits):
@@ -82,6 +93,17 @@ def test_detached_the_first_image_has_no_map(run):
     both = cp.saliency(run, 0, 1, crops=4)
     torch.testing.assert_close(found.score, both.score)
     assert not torch.allclose(found.second_map, both.second_map)
+    assert found.second_map.amax() == 1
+
+
+def test_passes_of_a_few_images_are_passes_of_all(run, monkeypatch):
+    for detach in (False, True):
+        found = cp.saliency(run, [0, 2, 4], [1, 3, 5], crops=3, detach=detach)
+        with monkeypatch.context() as small:
+            small.setattr(sys.modules["counterpoint.app.saliency"], "ROWS", 3)  # less than a pair
+            parts = cp.saliency(run, [0, 2, 4], [1, 3, 5], crops=3, detach=detach)
+        torch.testing.assert_close(parts.second_map, found.second_map, rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(parts.score, found.score, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("flips", [(), (HFlip(1.0),), (HFlip(0.5),)])
@@ -104,7 +126,8 @@ def test_digits_are_not_mirrored(run):
 
 
 def test_gates_of_a_run_and_of_ones_own(gated):
-    for gate, of in ((3, "3"), ("3", "3"), (("3", "8"), "3 and 8")):
+    forms = ("3, 8", ["3", 8], (3, np.int64(8)), ("3", "8"))
+    for gate, of in ((3, "3"), ("3", "3"), (np.int64(3), "3"), *((form, "3 and 8") for form in forms)):
         found = cp.saliency(gated, [0, 2], [1, 3], gate=gate, crops=3)
         assert (found.of, found.feature) == (f"similarity under {of}", "z")
     own = cp.saliency(gated, [0, 2], [1, 3], gate=cp.gate_of(gated, ("3", "8")), crops=3)
@@ -115,6 +138,14 @@ def test_gates_of_a_run_and_of_ones_own(gated):
     ones = cp.saliency(gated, 0, 1, gate=torch.ones(len(cp.gate_of(gated, 3))), crops=3)
     none = cp.saliency(gated, 0, 1, feature="z", crops=3)
     torch.testing.assert_close(ones.second_map, none.second_map)
+
+
+def test_names_that_a_probe_lists_may_hold_commas():
+    known = ("cat", "bullfrog, Rana catesbeiana", "Rana catesbeiana", "fire salamander, Salamandra, urodele")
+    assert _listed("bullfrog, Rana catesbeiana", known) == [known[1]]
+    text = "cat,fire salamander, Salamandra, urodele , bullfrog, Rana catesbeiana,Rana catesbeiana, dog"
+    assert _listed(text, known) == [known[0], known[3], known[1], known[2], "dog"]
+    assert _listed("0, 6,8", ("0", "6", "8")) == ["0", "6", "8"]
 
 
 def test_a_probe_of_classes_and_of_an_attribute(run, digits):
@@ -150,10 +181,15 @@ def test_a_probe_of_classes_and_of_an_attribute(run, digits):
 
 def test_mistakes_are_one_sentence(run, gated, tmp_path_factory):
     plain = trained(tmp_path_factory, "simclr", "mlp")
+    bare = trained(tmp_path_factory, "supervised", "conv")
     mistakes = [
         (RecipeError, "no map to look at", {"run": plain, "first": 0, "second": 1}),
         (RunError, "has learned no gates", {"run": run, "first": 0, "second": 1, "gate": "3"}),
         (RunError, "has no class 'x'", {"run": gated, "first": 0, "second": 1, "gate": ("3", "x")}),
+        (RunError, "a gate of 3 classes", {"run": gated, "first": 0, "second": 1, "gate": ("3", "4", "5")}),
+        (RecipeError, "no projector", {"run": bare, "first": 0, "second": 1, "feature": "z"}),
+        (ShapeError, r"has shape \[2, 512\]", {"run": run, "first": 0, "second": 1, "gate": torch.ones(2, 512)}),
+        (RecipeError, "take 1 to 512", {"run": run, "first": 0, "second": 1, "crops": 513}),
         (ShapeError, "the gate has 3 numbers", {"run": run, "first": 0, "second": 1, "gate": torch.ones(3)}),
         (SourceError, "no test image 100000", {"run": run, "first": 0, "second": 100_000}),
         (SourceError, "as many of both", {"run": run, "first": [0, 1], "second": 2}),
@@ -161,7 +197,7 @@ def test_mistakes_are_one_sentence(run, gated, tmp_path_factory):
         (RecipeError, "not both", {"run": run, "first": 0, "second": 1, "probe": "3"}),
         (RecipeError, "reads h without a gate", {"run": run, "first": 0, "probe": "3", "gate": 3}),
         (RecipeError, "'x' is not known", {"run": run, "first": 0, "second": 1, "feature": "x"}),
-        (RecipeError, "take 1 or more", {"run": run, "first": 0, "second": 1, "crops": 0}),
+        (RecipeError, "take 1 to 512", {"run": run, "first": 0, "second": 1, "crops": 0}),
         (RunError, "no attribute or class 'ten'", {"run": run, "first": 0, "probe": "ten"}),
         (RunError, "every class is among", {"run": run, "first": 0, "probe": ",".join("0123456789")}),
         (RunError, "is not a run", {"run": "nowhere", "first": 0, "second": 1}),

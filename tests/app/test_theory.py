@@ -12,6 +12,7 @@ from PIL import Image
 import counterpoint as cp
 from counterpoint.app.theory import _changes
 from counterpoint.cli.evaluate import evaluate
+from counterpoint.errors import ShapeError
 
 
 def photos(folder, classes):
@@ -51,9 +52,27 @@ def test_each_change_is_what_it_says():
     assert all(torch.equal(again[key], found[key]) for key in found)
 
 
-@pytest.mark.slow
-def test_the_command_adds_a_page_tables_and_scores(tmp_path):
-    run = trained(tmp_path, 2)
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory):
+    return trained(tmp_path_factory.mktemp("theory"), 2)
+
+
+def test_a_theory_that_fails_costs_no_scores(labelled, monkeypatch):
+    def fails(*_, **__):
+        raise ShapeError("nothing to measure")
+
+    monkeypatch.setattr("counterpoint.app.assess.measure_theory", fails)
+    assert not labelled.scores.exists()
+    with pytest.raises(ShapeError, match="nothing to measure"):
+        cp.evaluate(labelled.folder, theory=True, quiet=True)
+    scores = json.loads(labelled.scores.read_text())["measures"]
+    assert {"pixels", "untrained", "learned"} <= set(scores)
+    assert scores["learned"]
+
+
+def test_the_command_adds_a_page_tables_and_scores(labelled, monkeypatch):
+    monkeypatch.setattr("counterpoint.evaluation.theory.DRAWS", 500)
+    run = labelled
     done = CliRunner().invoke(evaluate, [str(run.folder), "--theory"], catch_exceptions=False)
     assert done.exit_code == 0
     assert "slack of the bound of h" in done.stdout
@@ -61,6 +80,8 @@ def test_the_command_adds_a_page_tables_and_scores(tmp_path):
     page = (run.folder / "theory.html").read_text()
     assert "What the bound promises" in page
     assert "--theory" in page
+    assert "guessing costs" in page
+    assert "one half of the images" in page
     with (run.folder / "tables" / "bound.csv").open() as file:
         assert {(row["layer"], row["loss"], row["negatives"]) for row in csv.DictReader(file)} >= {("h", "hinge", "1")}
     scores = json.loads(run.scores.read_text())["measures"]

@@ -46,12 +46,15 @@ def test_pairs_gates_and_probes(run, tmp_path):
         (("0",), "1 image arrived, which make no pairs"),
         (("0", "1", "--out", "a.gif"), "expected .png, .jpg, .jpeg, .webp, .html"),
         (("0", "none.png"), "none.png"),
-        (("0", "1", "--gate", "3,4,5"), "no class and no pair of classes"),
+        (("0", "1", "--gate", "3,4,5"), "has no class '3,4,5'"),
         (("0", "1", "--gate", "three"), "has no class 'three'"),
         (("0", "--probe", "3", "--detach"), "reads single images by h"),
         (("0", "--probe", "eleven"), "no attribute or class 'eleven'"),
         (("0", "99999"), "there is no test image 99999"),
+        (("0", "1", "--gate", "3,three"), "has no class 'three'"),
+        (("0", "1", "--gate", "10"), "has no class '10'"),
         (("0", "1", "--crops", "0"), "0 is not in the range"),
+        (("0", "1", "--crops", "513"), "513 is not in the range"),
     ],
 )
 def test_mistakes_are_one_sentence(run, capsys, tmp_path, monkeypatch, words, said):

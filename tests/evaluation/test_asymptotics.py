@@ -88,6 +88,12 @@ def test_the_interval_covers_at_about_its_rate():
     assert min(inside.values()) < 60
 
 
+def test_few_rows_can_spread_further_than_a_uniform_law():
+    x = torch.eye(64, dtype=torch.float64) - 1 / 64  # a simplex
+    found = asymptote(x, x, temperature=0.1, negatives=())
+    assert found.spread.value < found.uniform
+
+
 def test_errors_are_sentences():
     with pytest.raises(ShapeError, match="two views"):
         asymptote(rows(3), rows(4))

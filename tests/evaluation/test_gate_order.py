@@ -44,6 +44,15 @@ def test_gates_of_other_classes_do_not_pass():
     assert ones.own.value == ones.whole.value == ones.other.value
 
 
+def test_rates_of_all_and_of_none_are_not_certain():
+    z, labels, gates = made()
+    found = gate_order(z, labels, gates)
+    assert found.own_above_other.value == 1
+    assert 0.97 < found.own_above_other.low < 0.99  # the rule of three: 1 - 3/200
+    none = gate_order(z, labels, torch.ones(CLASSES, WIDTH)).in_order
+    assert none.value == none.low == 0 < none.high < 0.03
+
+
 def test_similarities_and_rates_are_those_of_plain_loops():
     z, labels, gates = made(40)
     found = gate_order(z, labels, gates, pairs=200, seed=3)

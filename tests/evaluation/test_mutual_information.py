@@ -60,10 +60,32 @@ def test_a_gaussian_channel_is_bounded_by_its_information():
     assert found == sorted(found)
 
 
+def test_the_interval_counts_each_row_as_a_candidate_too():
+    """Rows in three clusters, where candidates move all anchors of theirs at once."""
+    centres = 3 * torch.randn(3, 8, generator=torch.Generator().manual_seed(99))
+    found = []
+    for seed in range(60):
+        generator = torch.Generator().manual_seed(seed)
+        x = centres[torch.randint(0, 3, (256,), generator=generator)] + 0.5 * torch.randn(256, 8, generator=generator)
+        y = x + 0.5 * torch.randn(256, 8, generator=generator)
+        found.append(shared_information(x, y, batch=128, temperatures=(0.1,), seed=seed).nats)
+    mean = sum(each.value for each in found) / 60
+    assert sum(each.low <= mean <= each.high for each in found) >= 54
+    spread = float(torch.tensor([each.value for each in found]).std())
+    told = sum(each.high - each.low for each in found) / 60 / 3.92
+    assert 0.8 < told / spread < 1.25
+
+
+def test_what_does_not_choose_judges():
+    x = rows(62)
+    assert shared_information(x, x, batch=16).rows == 32, "one batch chooses, two judge"
+
+
 def test_the_block_size_changes_nothing():
     x, y = rows(60), rows(60) + rows(60, seed=1)
     whole, parts = (shared_information(x, y, batch=15, cells=c) for c in (1 << 20, 40))
     assert parts.nats.value == pytest.approx(whole.nats.value, abs=1e-12)
+    assert parts.nats.low == pytest.approx(whole.nats.low, abs=1e-12)
 
 
 def test_errors_are_sentences():

@@ -10,16 +10,15 @@ from torch.nn import functional
 from counterpoint.encoders import MLP, ConvNet, Pami, Patched, ResNet, SplitBatchNorm, Timm, ViT, WithoutBatchNorm
 from counterpoint.errors import RecipeError, ShapeError
 from counterpoint.evaluation.saliency import (
-    Watched,
     enlarged,
     grad_cam,
-    map_layer,
     pair_maps,
     placed,
     scaled,
     score_maps,
     similarity_maps,
 )
+from counterpoint.evaluation.watched import Watched, map_layer
 from counterpoint.random import forked
 from counterpoint.types import Facts
 from counterpoint.views import Box, ResizedCrop
@@ -170,6 +169,9 @@ def test_a_gate_of_another_width_is_one_sentence():
     network, x = watched(), images()
     with pytest.raises(ShapeError, match="the gate has 6 numbers, but the features have width 16"):
         similarity_maps(network, x, x[:, None], gate=torch.ones(6))
+    for maps in (similarity_maps, pair_maps):
+        with pytest.raises(ShapeError, match="2 gates arrived for 3 rows"):
+            maps(network, x, x[:, None], gate=torch.ones(2, 16))
 
 
 # ---------------------------------------------------------------- oracles
@@ -206,10 +208,11 @@ def test_all_pairs_at_once_are_each_pair_by_itself():
     torch.testing.assert_close(found.score, score)
     torch.testing.assert_close(found.maps, maps, rtol=1e-4, atol=1e-7)
     score, maps, anchor_maps = slow_similarity(network, x, anchors, gate, both=True)
-    both = pair_maps(network, x, anchors, gate=gate)
-    torch.testing.assert_close(both.score, score)
-    torch.testing.assert_close(both.maps, maps, rtol=1e-4, atol=1e-7)
-    torch.testing.assert_close(both.anchor_maps, anchor_maps, rtol=1e-4, atol=1e-7)
+    for batch in (512, 5, 1):  # whole pairs in a pass, and views of one pair in several
+        both = pair_maps(network, x, anchors, gate=gate, batch=batch)
+        torch.testing.assert_close(both.score, score)
+        torch.testing.assert_close(both.maps, maps, rtol=1e-4, atol=1e-7)
+        torch.testing.assert_close(both.anchor_maps, anchor_maps, rtol=1e-4, atol=1e-7)
 
 
 def test_one_view_of_a_pair_is_the_map_of_both_side_by_side():
@@ -363,7 +366,14 @@ def test_an_encoder_without_a_map_is_one_sentence():
 
 @pytest.mark.parametrize(
     ("name", "layer"),
-    [("resnet10t", "layer4"), ("test_vit", "blocks.5.norm1"), ("test_byobnet", None)],
+    [
+        ("resnet10t", "layer4"),
+        ("test_byobnet", None),
+        ("test_vit", "blocks.5.norm1"),  # read by a class token
+        ("test_vit2", "blocks.7"),  # by a mean
+        ("test_vit3", "blocks.8"),  # by attention
+        ("swin_tiny_patch4_window7_224", "norm"),  # [row, tall, wide, channel]
+    ],
 )
 def test_a_backbone_of_timm_has_a_map(name, layer):
     pytest.importorskip("timm")
@@ -375,6 +385,75 @@ def test_a_backbone_of_timm_has_a_map(name, layer):
     assert activation.shape[2] == activation.shape[3] > 1
     torch.testing.assert_close(out.detach(), network.features(x).detach())
     assert similarity_maps(network, x, images(2, 64, seed=1)[:, None]).maps.amax() > 0
+
+
+class Attentive(nn.Module):
+    """Patches of 8 px that attend to one another; without a name for its map. Of 32 px, all is 4 x 4 or 16 x 16."""
+
+    def __init__(self, embed, *, token=False, named=None):
+        super().__init__()
+        self.embed, self.mix, self.attention = embed, nn.Linear(24, 24), nn.Softmax(-1)
+        self.last, self.token = nn.Identity(), token
+        if named is not None:
+            self.map_layer = named
+
+    def forward(self, x):
+        tokens = self.embed(x)
+        tokens = tokens.flatten(2).mT if tokens.ndim == 4 else tokens
+        tokens = torch.cat((torch.ones(len(x), 1, 24), tokens), 1) if self.token else tokens
+        weights = self.attention((tokens @ tokens.mT).unflatten(0, (-1, 1)) / 5)[:, 0]
+        tokens = self.last(tokens + weights @ self.mix(tokens))
+        return tokens[:, 0] if self.token else tokens.mean(1)
+
+
+class Patches(nn.Module):
+    """Patches as rows, without a map on the way."""
+
+    def __init__(self):
+        super().__init__()
+        self.project = nn.Linear(192, 24)
+
+    def forward(self, x):
+        return self.project(functional.unfold(x, 8, stride=8).mT)
+
+
+def test_attention_weights_are_no_map():
+    """They are square, too, and the last square output; h is not made of them alone."""
+    with forked(0):
+        over_map, over_rows = Attentive(nn.Conv2d(3, 24, 8, 8)), Attentive(Patches())
+    assert map_layer(over_map, images(1)) == "embed"
+    with pytest.raises(RecipeError, match="no map to look at"):
+        map_layer(over_rows, images(1))
+
+
+def test_a_layer_that_is_named_must_be_heard():
+    """What a class token has not read of the patches at the last layer is in no feature."""
+    with forked(0):
+        embed = nn.Conv2d(3, 24, 8, 8)
+    assert map_layer(Attentive(embed, named="last"), images(1)) == "last"
+    assert map_layer(Attentive(embed, token=True, named="mix"), images(1)) == "mix"  # by one of its branches
+    with pytest.raises(RecipeError, match="the layer last that the encoder Attentive names has no map that its feat"):
+        map_layer(Attentive(embed, token=True, named="last"), images(1))
+
+
+def test_a_map_whose_channels_are_last_is_the_same_map():
+    class Last(nn.Module):
+        def __init__(self, convolution):
+            super().__init__()
+            self.convolution, self.turned = convolution, nn.Identity()
+
+        def forward(self, x):
+            return self.turned(self.convolution(x).movedim(1, 3)).mean((1, 2))
+
+    with forked(0):
+        convolution = nn.Conv2d(3, 6, 8, 8)
+    plain = nn.Sequential(convolution, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    network, other = Last(convolution), images(3, seed=1)[:, None]
+    assert map_layer(network, images(1)) == "turned"
+    found = pair_maps(Watched(network, "turned"), images(), other)
+    expected = pair_maps(Watched(plain, "0"), images(), other)
+    torch.testing.assert_close(found.maps, expected.maps)
+    torch.testing.assert_close(found.anchor_maps, expected.anchor_maps)
 
 
 def test_a_score_for_all_images_together_is_one_sentence():

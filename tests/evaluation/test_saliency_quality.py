@@ -4,19 +4,14 @@ from dataclasses import replace
 
 import pytest
 import torch
+from benchmarks.pointing import Planted
 from scipy.stats import spearmanr
 from torch import nn
-from torch.nn import functional
 
-from counterpoint import sources
-from counterpoint.encoders import ConvNet
 from counterpoint.errors import ShapeError
 from counterpoint.evaluation.saliency import (
-    Watched,
     enlarged,
-    map_layer,
     pair_maps,
-    scaled,
     score_maps,
     similarity_maps,
 )
@@ -27,12 +22,9 @@ from counterpoint.evaluation.saliency_quality import (
     rank_correlation,
     scrambled,
 )
-from counterpoint.random import Stream, Streams, forked
-from counterpoint.types import Facts
+from counterpoint.evaluation.watched import Watched
+from counterpoint.random import Stream, Streams
 from counterpoint.views import Brightness, Chain, ResizedCrop
-
-SIDE, BATCH, STEPS = 20, 128, 140
-
 
 # ---------------------------------------------------------------- the parts
 
@@ -81,104 +73,113 @@ def test_rank_correlation_is_scipys():
     assert rank_correlation(torch.zeros(1, 4), torch.rand(1, 4)).isnan().all()
 
 
-# ---------------------------------------------------------------- planted digits
+# ---------------------------------------------------------------- planted shapes, read by filters that know them
+
+SHAPES = torch.tensor(
+    [
+        [[0.0, 1, 0], [1, 1, 1], [0, 1, 0]],
+        [[1, 1, 1], [1, 0, 1], [1, 1, 1]],
+        [[1, 0, 1], [0, 1, 0], [1, 0, 1]],
+        [[1, 1, 1], [0, 0, 1], [0, 0, 1]],
+    ]
+)
+PAIRS = 200
 
 
-class Planted:
-    """An encoder that learned to name digits in clutter, one that learned nothing, and pairs that share a digit."""
+def reader(filters):
+    """Nothing is learned: each channel answers to one shape, and h is the mean over the places."""
+    convolution = nn.Conv2d(1, 4, 3, padding=1).requires_grad_(False)
+    centred = filters - filters.mean((1, 2), keepdim=True)
+    convolution.weight.copy_((centred / torch.linalg.matrix_norm(centred, keepdim=True))[:, None])
+    convolution.bias.fill_(-0.5)
+    return Watched(nn.Sequential(convolution, nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()), "1")
 
-    def __init__(self):
-        digits, streams = sources.Digits().load(), Streams(0)
 
-        def scenes(split, index, stream):
-            objects = split.images.float() / 255
-            return plant(objects[index], scrambled(objects, len(index), SIDE, stream), stream)
+@pytest.fixture(scope="module")
+def shapes():
+    """Which shape each pair shares, the anchors, the images, and where the shape is in them."""
+    streams = Streams(0)
+    which = streams.at("which").integers(0, 4, PAIRS)
 
-        with forked(0):
-            facts = Facts("planted", "glyphs", 1, SIDE, len(digits.train))
-            self.learned, self.control = (ConvNet(64, (16, 32), 16).build(facts) for _ in range(2))
-            self.head = nn.Linear(64, 10)
-        parameters = [*self.learned.parameters(), *self.head.parameters()]
-        optimizer = torch.optim.Adam(parameters, 5e-3)
-        fall = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, STEPS)
-        for step in range(STEPS):
-            stream = streams.at("train", step)
-            index = stream.integers(0, len(digits.train), BATCH)
-            x, _ = scenes(digits.train, index, stream)
-            loss = functional.cross_entropy(self.head(self.learned(x)), digits.train.labels[index])
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            fall.step()
-        stream, labels = streams.at("test"), digits.test.labels
-        index = stream.permutation(len(labels))[:240]
-        order = index[labels[index].argsort(stable=True)]
-        first, second = order[:-1], order[1:]  # neighbours in the order of classes
-        same = labels[first] == labels[second]
-        self.first, self.second, self.labels = first[same], second[same], labels[second[same]]
-        self.anchors, _ = scenes(digits.test, self.first, stream)
-        self.images, self.inside = scenes(digits.test, self.second, stream)
-        with torch.no_grad():
-            self.control.train()(self.images)  # its batch norms have met the data too
-            self.accuracy = float((self.head(self.learned.eval()(self.images)).argmax(1) == self.labels).float().mean())
+    def scenes(stream):
+        return plant(SHAPES[which][:, None], 0.5 * scrambled(SHAPES[:, None], PAIRS, 12, stream), stream)
 
-    def watched(self, encoder):
-        return Watched(encoder, map_layer(encoder, self.images[:1]))
+    return which, scenes(streams.at("anchors"))[0], *scenes(streams.at("images"))
 
-    def game(self, maps):
-        """Of both encoders."""
-        both = [scaled(enlarged(maps(self.watched(one)).maps, (SIDE, SIDE))) for one in (self.learned, self.control)]
-        return pointing_game(*both, self.inside)
+
+@pytest.mark.parametrize(("kind", "least"), [("both", 0.8), ("detached", 0.7), ("logit", 0.95)])
+def test_maps_point_at_the_shape_that_two_images_share(shapes, kind, least):
+    which, anchors, images, inside = shapes
+
+    def maps(network):
+        if kind == "logit":
+            found = score_maps(network, images, lambda h: h.gather(1, which[:, None])[:, 0])
+        else:
+            found = (pair_maps if kind == "both" else similarity_maps)(network, images, anchors[:, None])
+        return enlarged(found.maps, (12, 12))
+
+    blind = torch.rand(4, 3, 3, generator=torch.Generator().manual_seed(0))
+    game = pointing_game(maps(reader(SHAPES)), maps(reader(blind)), inside)
+    assert game.chance == 9 / 144
+    assert game.score.low > least
+    assert game.gain.low > 0.05
+
+
+@pytest.mark.parametrize("detach", [False, True])
+def test_more_crops_make_a_steadier_map_of_either_kind(shapes, detach):
+    _, anchors, images, _ = shapes
+    chain = Chain((ResizedCrop(12, (0.5, 1.0)), Brightness()))
+    some = anchors[:60].repeat_interleave(32, 0)
+    views = chain.apply(some, chain.draw(some, Stream(0))).unflatten(0, (60, 32))
+    told = map_stability(reader(SHAPES), images[:60], views, counts=(1, 4, 16), detach=detach)
+    assert [one.crops for one in told] == [1, 4, 16]
+    assert told[0].correlation.value < told[1].correlation.value < told[2].correlation.value
+    same = views[:, :1].expand(-1, 4, -1, -1, -1)
+    (alike,) = map_stability(reader(SHAPES), images[:60], same, counts=(2,), detach=detach)
+    assert alike.correlation.low == pytest.approx(1)
+    with pytest.raises(ShapeError, match="twice as many views"):
+        map_stability(reader(SHAPES), images[:60], views, counts=(17,), detach=detach)
+    silent = replace(reader(SHAPES), after=nn.Linear(4, 3, bias=False).requires_grad_(False))
+    silent.after.weight.zero_()
+    with pytest.raises(ShapeError, match="the same everywhere"):
+        map_stability(silent, images[:5], views[:5], counts=(2,), detach=detach)
+
+
+def test_hits_without_ties_have_wilsons_interval():
+    inside = torch.zeros(50, 4, 4, dtype=torch.bool)
+    inside[:, 0, 0] = True
+    game = pointing_game(inside.float(), torch.zeros(50, 4, 4), inside)
+    assert (game.score.value, game.score.high) == (1, 1)
+    assert 0.92 < game.score.low < 0.94
+    assert game.control.value == game.control.low == 1 / 16  # a tie of all: a fraction, the same of every image
+
+
+# ---------------------------------------------------------------- planted digits, read by what has learned them
 
 
 @pytest.fixture(scope="module")
 def planted():
-    return Planted()
+    return Planted(steps=140)
 
 
 @pytest.mark.slow
-def test_the_map_of_a_similarity_points_at_what_makes_it(planted):
+def test_maps_of_what_was_learned_point_at_what_was_learned(planted):
     assert planted.accuracy > 0.8
-    both = planted.game(lambda network: pair_maps(network, planted.images, planted.anchors[:, None]))
-    assert both.chance == pytest.approx(64 / SIDE**2)
+    both, detached, logit = planted.games().values()
+    assert both.chance == pytest.approx(64 / 20**2)
     assert both.score.low > 0.8
     assert both.gain.low > 0.3
-    detached = planted.game(lambda network: similarity_maps(network, planted.images, planted.anchors[:, None]))
     assert detached.score.low > 2 * detached.chance
     assert detached.gain.low > 0.1
+    assert logit.score.low > 0.9
+    assert logit.gain.low > 0.3
 
 
 @pytest.mark.slow
-def test_the_map_of_a_class_points_at_what_is_of_the_class(planted):
-    def says(h):
-        return planted.head(h).gather(1, planted.labels[:, None])[:, 0]
-
-    game = planted.game(lambda network: score_maps(network, planted.images, says))
-    assert game.score.low > 0.9
-    assert game.gain.low > 0.3
-
-
-@pytest.mark.slow
-def test_more_crops_make_a_steadier_map(planted):
-    chain = Chain((ResizedCrop(SIDE, (0.5, 1.0)), Brightness()))
-    some = planted.anchors[:60].repeat_interleave(32, 0)
-    views = chain.apply(some, chain.draw(some, Stream(0))).unflatten(0, (60, 32))
+@pytest.mark.parametrize("detach", [False, True])
+def test_more_crops_make_a_steadier_map_of_what_was_learned(planted, detach):
     network = planted.watched(planted.learned)
-    told = map_stability(network, planted.images[:60], views, counts=(1, 4, 16))
-    assert [one.crops for one in told] == [1, 4, 16]
+    told = map_stability(network, planted.images[:60], planted.crops(60, 32), counts=(1, 4, 16), detach=detach)
     assert told[0].correlation.value < told[1].correlation.value < told[2].correlation.value
     assert told[2].correlation.low > told[0].correlation.high
     assert 50 <= told[0].pairs <= 60
-    with pytest.raises(ShapeError, match="twice as many views"):
-        map_stability(network, planted.images[:60], views, counts=(17,))
-
-
-@pytest.mark.slow
-def test_maps_of_the_same_crops_agree_wholly(planted):
-    views = planted.anchors[:5, None].expand(-1, 4, -1, -1, -1)
-    (told,) = map_stability(planted.watched(planted.learned), planted.images[:5], views, counts=(2,))
-    assert told.correlation.low == pytest.approx(1)
-    silent = replace(planted.watched(planted.learned), after=nn.Linear(64, 3, bias=False).requires_grad_(False))
-    silent.after.weight.zero_()
-    with pytest.raises(ShapeError, match="the same everywhere"):
-        map_stability(silent, planted.images[:5], views, counts=(2,))

@@ -110,3 +110,62 @@ def test_one_class_has_no_tasks_and_a_class_that_training_lacks_is_in_none(monke
     assert tasks is not None
     assert tasks.of == 3
     assert math.isfinite(tasks.mean(tasks.losses.linear))
+
+
+def test_classes_of_one_or_two_images_are_left_out_and_counted(monkeypatch):
+    monkeypatch.setattr(module, "DRAWS", 100)
+    some = made(42, 0, classes=3)
+    labels = torch.cat((some.labels[:39], torch.tensor([3, 4, 4])))
+    found = theory(Embeddings(some.h, some.sample, labels=labels), train=made(40, 1, z=False))
+    assert found.layers[0].bounds[0].classes == 3
+    assert found.layers[0].bounds[0].rows == 39
+    assert "2 of the 5 classes have fewer than 3 test images" in found.notes[0]
+    alone = theory(Embeddings(some.h, some.sample, labels=torch.arange(42) // 2))
+    assert not alone.layers[0].bounds
+    assert "Fewer than two classes have 3 test images" in alone.notes[0]
+    assert ANOTHER_OF_THE_CLASS in alone.layers[0].changes
+
+
+def test_few_labels_among_many_rows_are_all_taken_and_every_class_has_its_part(monkeypatch):
+    monkeypatch.setattr(module, "DRAWS", 100)
+    monkeypatch.setattr(module, "BOUND_ROWS", 100)
+    many = made(2001, 0, z=False)
+    rare = torch.full((2001,), -1)
+    rare[[5, 700, 1900, 8, 30, 1200]] = torch.tensor([0, 0, 0, 1, 1, 1])
+    for seed in range(4):
+        found = theory(Embeddings(many.h, many.sample, labels=rare), seed=seed)
+        assert found.layers[0].bounds[0].rows == 6
+    uneven = torch.where(torch.arange(2001) < 1900, 0, torch.arange(2001) % 3)
+    one = theory(Embeddings(many.h, many.sample, labels=uneven)).layers[0].bounds[0]
+    assert one.rows == 97 + 10 + 10
+    share = torch.bincount(uneven).double() / 2001
+    assert one.collision == pytest.approx(float(share.square().sum())), "classes count as often as all rows have them"
+    assert list(one.blocks) == [1, 2], "smaller than half of the smallest class"
+
+
+def test_what_cannot_be_measured_costs_no_other_part(monkeypatch):
+    monkeypatch.setattr(module, "DRAWS", 100)
+    test = made(60, 0)
+    narrow = [
+        Embeddings(one.h, one.sample, z=one.h[:, :1], labels=one.labels) for one in (test, made(30, 1), made(30, 2))
+    ]
+    found = theory(narrow[0], views=(narrow[1], narrow[2]))
+    assert "z has one dimension" in found.notes[0]
+    h, z = found.layers
+    assert h.gaps is not None
+    assert z.gaps is z.limit is None
+    assert z.bounds
+    broken = test.z.clone()
+    broken[7] = math.nan
+    found = theory(Embeddings(test.h, test.sample, z=broken, labels=test.labels))
+    assert [layer.name for layer in found.layers] == ["h"]
+    assert "z holds numbers that are not finite" in found.notes[-1]
+    assert theory_sections(found)
+
+
+def test_a_collapsed_layer_does_not_count_as_unmoved(monkeypatch):
+    monkeypatch.setattr(module, "DRAWS", 100)
+    one = Embeddings(torch.ones(30, 4), torch.arange(30), labels=torch.arange(30) % 2)
+    found = theory(one)
+    assert not any(measure.name.startswith("moved") for measure in found.measures())
+    assert "nan" not in str(theory_sections(found)[-1].exhibits[0])

@@ -12,7 +12,7 @@ from counterpoint.negatives import AcrossViews, Gated, Gates, InBatch, Queue
 from counterpoint.objectives import Contrast, Each, GatedContrast, Joint, contrast, contrast_dense
 from counterpoint.pairing import ArbitraryPairs, DisjointPairs, SameClass, SameSample
 from counterpoint.random import Streams
-from counterpoint.relations import Partnered
+from counterpoint.relations import Listed, OfPairs, Partnered
 from counterpoint.scores import Cosine, Dot, GatedCosine
 from counterpoint.sphere import gated, gated_query
 from counterpoint.types import Clock, Columns, Context, Encoded, Facts, Match, Rows
@@ -232,11 +232,9 @@ def test_a_gate_is_of_an_unordered_pair_and_of_one_class_where_both_are_it():
 
 def test_the_filter_is_table_5c():
     state = Gated().build(facts(1000, 256))
-    kinds = [
-        type(layer).__bases__[0].__name__ if "Pairs" in type(layer).__name__ else type(layer).__name__
-        for layer in state.filter
-    ]
-    assert kinds == ["BatchNorm1d", "ReLU", "Linear", "BatchNorm1d", "ReLU", "Linear", "Sigmoid"]
+    nn = torch.nn
+    kinds = [nn.BatchNorm1d, nn.ReLU, nn.Linear, nn.BatchNorm1d, nn.ReLU, nn.Linear, nn.Sigmoid]
+    assert all(isinstance(layer, kind) for layer, kind in zip(state.filter, kinds, strict=True))
     assert state.table.shape == (1000, 512)
     assert [layer.weight.shape for layer in state.filter if isinstance(layer, torch.nn.Linear)] == [
         (1024, 512),
@@ -368,7 +366,8 @@ def test_the_relation_says_who_attracts_who_repels_and_who_stands_aside():
     number = torch.arange(5)
     label = torch.tensor([0, 0, 1, -1, 2])
     relation = Partnered(label, torch.tensor([1, 0, 1, 1, -1]), label, number, number)
-    assert isinstance(relation, Partnered)
+    assert isinstance(relation, Listed)
+    assert isinstance(relation, OfPairs)
     block = relation.block(slice(0, 5), slice(0, 5))
     aside = torch.tensor(
         [[1, 1, 0, 0, 0], [0, 1, 0, 0, 0], [0, 0, 1, 0, 0], [0, 0, 0, 1, 0], [0, 0, 0, 0, 1]], dtype=torch.bool
@@ -390,6 +389,72 @@ def test_a_gated_cosine_is_the_cosine_of_gated_rows():
     torch.testing.assert_close(found, wanted)
     private = score.tile(gated_query(u, g.square()), gated(v.expand(5, 7, DIM)))
     torch.testing.assert_close(private, wanted)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_neighbours_share_a_gate_only_where_it_is_said(dtype):
+    """Gates that are equal by value are still differentiated one by one."""
+    u, v = leaf(4, DIM).detach(), leaf(7, DIM, seed=1).detach()
+    w = torch.randn(4, 7, generator=torch.Generator().manual_seed(2)).double()
+    gates = torch.ones(4, DIM).double().requires_grad_()
+    wanted = torch.nn.functional.cosine_similarity((gates * u)[:, None], gates[:, None] * v, dim=2)
+    (expected,) = torch.autograd.grad((wanted * w).sum(), gates)
+    score = GatedCosine()
+
+    def slope(run):
+        query = gated_query(u.to(dtype), gates.to(dtype).square(), run)
+        found = score.tile(score.prepare(query), score.prepare(gated(v.to(dtype))))
+        return torch.autograd.grad((found * w).sum(), gates)[0]
+
+    near = {"rtol": 0, "atol": 1e-12 if dtype == torch.float64 else 0.1}
+    torch.testing.assert_close(slope(None), expected, **near)
+    # Numbers that half precision would round to one.
+    torch.testing.assert_close(slope(torch.tensor([1000, 1001, 1002, 1003])), expected, **near)
+    shared = slope(torch.tensor([5, 5, 7, 7]))
+    torch.testing.assert_close(shared[0::2] + shared[1::2], expected[0::2] + expected[1::2], **near)
+    assert not torch.allclose(shared, expected, atol=0.1)
+
+
+def test_a_second_derivative_of_a_gated_score_is_refused():
+    u = leaf(3, DIM)
+    score = GatedCosine().tile(gated_query(u, torch.rand(3, DIM).double()), gated(u)).sum()
+    with pytest.raises(RecipeError, match="a second derivative was asked for"):
+        torch.autograd.grad(score, u, create_graph=True)
+
+
+def test_the_first_anchors_are_of_any_classes():
+    label = torch.randint(0, 50, (256,), generator=torch.Generator().manual_seed(0))
+    z, rows = leaf(256, DIM), drawn(label)
+    online = Encoded(z, z, rows)
+    (match,) = Gated().match(online, online, PAIRS, Cosine(), gates_of(Gated(), classes=50), ALONE)
+    relation = match.columns[0].relation
+    lower = torch.minimum(relation.own, relation.partner)
+    assert lower[:64].float().mean() == pytest.approx(lower.float().mean(), abs=5)
+    assert match.left_out == 256 - len(match.query)
+
+
+def test_anchors_that_are_left_out_are_counted_by_the_doctor():
+    from counterpoint.engine.health import read
+
+    label = torch.arange(10).repeat(12)
+    z, pairing = leaf(120, DIM), ArbitraryPairs(pairs=0.05, classes=10)
+    online, part = Encoded(z, z, drawn(label, pairing)), Gated(classes=True)
+    matches = part.match(online, online, pairing, Cosine(), gates_of(part, classes=10), ALONE)
+    alone = int((pairing.relation(online.rows, online.rows).partner < 0).sum())
+    assert 0 < alone < 120
+    for penalty in (0.0, 0.1):
+        objective = GatedContrast(0.15, penalty=penalty)
+        found = read(online, matches, objective)
+        assert found["no_positive"] == pytest.approx(alone / 120, abs=1e-5)
+        assert "ceiling" in found
+
+
+def test_a_label_beyond_the_gates_is_refused():
+    label = torch.arange(12)
+    z = leaf(12, DIM)
+    online = Encoded(z, z, drawn(label))
+    with pytest.raises(RecipeError, match=r"gates of 10 classes, but a row has the label 1[01]"):
+        Gated().match(online, online, PAIRS, Cosine(), gates_of(Gated(), classes=10), ALONE)
 
 
 def test_a_row_without_length_in_the_subspace_scores_nothing():
@@ -418,6 +483,20 @@ def test_what_cannot_be_gated_is_refused():
     keys = Encoded(z.detach(), z.detach(), rows)
     with pytest.raises(RecipeError, match="the anchors are the candidates"):
         Gated(members=True).match(online, keys, ArbitraryPairs(), Cosine(), state, ALONE)
+
+
+def test_candidates_of_an_anchors_own_are_refused():
+    class Private(InBatch):
+        def match(self, *args, **more):
+            found = super().match(*args, **more)
+            return [
+                replace(match, columns=tuple(replace(c, query=match.query) for c in match.columns)) for match in found
+            ]
+
+    z = leaf(len(LABELS), DIM)
+    online = Encoded(z, z, drawn(LABELS))
+    with pytest.raises(RecipeError, match="Gated cannot take Private, whose candidates are an anchor's own"):
+        Gated(Private()).match(online, online, PAIRS, Cosine(), given(), ALONE)
 
 
 def test_seen_is_the_inner_parts():

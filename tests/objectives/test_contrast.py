@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import Any, cast
 
 import pytest
 import torch
@@ -12,8 +13,8 @@ from torch import Tensor
 from counterpoint.errors import RecipeError, ShapeError
 from counterpoint.objectives import Contrast, Each, Joint, contrast, contrast_dense
 from counterpoint.relations import Aligned, Explicit, Graph, Keyed, Related, Unrelated
-from counterpoint.scores import Cosine, Dot
-from counterpoint.types import Block, Clock, Columns, Match, Schedule
+from counterpoint.scores import Cosine, Dot, Euclidean
+from counterpoint.types import Block, Clock, Columns, Match, Schedule, Score
 
 DENOMINATORS = [Joint(), Each()]
 
@@ -310,6 +311,133 @@ def test_finite_in_half_precision_at_a_low_temperature(
     assert loss.item() == pytest.approx(form(exact, temperature=0.01, denominator=denominator).item(), rel=1e-5)
 
 
+# ---------------------------------------------------------------- ways to ask for it
+
+
+def one(z: Tensor, score: Score, rows: Tensor | None = None) -> Match:
+    """Twelve rows, two by two."""
+    pair, number = torch.arange(12) % 6, torch.arange(12)
+    return Match(z, (Columns(z if rows is None else rows, Keyed(pair, pair, number, number), score),))
+
+
+def twelve(dtype: torch.dtype = torch.float32) -> Tensor:
+    return torch.randn(12, 4, generator=torch.Generator().manual_seed(0), dtype=dtype).requires_grad_()
+
+
+def agree(match: Match, leaf: Tensor, denominator: Joint | Each, tile: int | None, times: float = 1.0) -> None:
+    dense = contrast_dense(match, temperature=0.2, denominator=denominator)
+    found = contrast(match, temperature=0.2, denominator=denominator, tile=tile)
+    assert torch.allclose(dense, found)
+    wanted, gradient = (torch.autograd.grad(times * loss, leaf, retain_graph=True)[0] for loss in (dense, found))
+    assert torch.allclose(wanted, gradient)
+    # A second backward, with another factor.
+    assert torch.allclose(torch.autograd.grad(-2 * found, leaf)[0], -2 * wanted / times)
+
+
+@pytest.mark.parametrize("tile", [None, 5, 12])
+@pytest.mark.parametrize("denominator", DENOMINATORS)
+@pytest.mark.parametrize("score", [Cosine(), Euclidean()])
+def test_any_upstream_and_a_second_backward(score: Score, denominator: Joint | Each, tile: int | None) -> None:
+    z = twelve(torch.float64)
+    agree(one(z, score), z, denominator, tile, 3.5)
+
+
+class Turned(Dot):
+    """Its tiles are strided."""
+
+    def tile(self, anchors: Tensor, candidates: Tensor) -> Tensor:
+        return (candidates @ anchors.mT).mT
+
+
+class Added(Dot):
+    """Its gradients are numbers that were expanded."""
+
+    def tile(self, anchors: Tensor, candidates: Tensor) -> Tensor:
+        return anchors.sum(1, keepdim=True) + candidates.sum(1)
+
+
+class Same(torch.autograd.Function):
+    """Both gradients are one tensor, for as many anchors as candidates."""
+
+    @staticmethod
+    def forward(ctx: Any, left: Tensor, right: Tensor) -> Tensor:
+        ctx.save_for_backward(left, right)
+        return left @ left.mT + right @ right.mT
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, Tensor]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        left, _ = ctx.saved_tensors
+        found = (upstream + upstream.mT) @ left
+        return found, found
+
+
+class Twice(Dot):
+    def tile(self, anchors: Tensor, candidates: Tensor) -> Tensor:
+        return cast(Tensor, Same.apply(anchors, candidates))
+
+
+@pytest.mark.parametrize(
+    ("score", "tile"), [(Turned(), 5), (Turned(), None), (Added(), 5), (Added(), None), (Twice(), None)]
+)
+@pytest.mark.parametrize("denominator", DENOMINATORS)
+def test_scores_may_answer_with_any_tensor(score: Score, tile: int | None, denominator: Joint | Each) -> None:
+    z = twelve(torch.float64)
+    agree(one(z, score), z, denominator, tile)
+    both = Match(z, one(z, score).columns * 2)
+    agree(both, z, denominator, tile)
+
+
+@pytest.mark.parametrize("denominator", DENOMINATORS)
+@pytest.mark.parametrize("score", [Cosine(), Dot(), Euclidean()])
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_without_gradients(mode: Callable[[], Any], score: Score, denominator: Joint | Each) -> None:
+    z = twelve()
+    with mode():
+        loss = contrast(one(z, score), temperature=0.2, denominator=denominator)
+    assert not loss.requires_grad
+    assert torch.allclose(loss, contrast(one(z, score), temperature=0.2, denominator=denominator).detach())
+
+
+@pytest.mark.parametrize("tile", [None, 5])
+@pytest.mark.parametrize("denominator", DENOMINATORS)
+def test_no_gradient_is_made_for_nobody(denominator: Joint | Each, tile: int | None) -> None:
+    slopes: list[Tensor] = []
+
+    class Counted(Euclidean):
+        def tile(self, anchors: Tensor, candidates: Tensor) -> Tensor:
+            score = super().tile(anchors, candidates)
+            if score.requires_grad:
+                score.register_hook(slopes.append)
+            return score
+
+    z = twelve()
+    with torch.no_grad():
+        contrast(one(z, Counted()), temperature=0.2, denominator=denominator, tile=tile)
+    assert not slopes
+    contrast(one(z, Counted()), temperature=0.2, denominator=denominator, tile=tile)
+    assert len(slopes) == (1 if tile is None else 9)
+
+
+@pytest.mark.parametrize("rows", [[0], list(range(12))])
+@pytest.mark.parametrize("denominator", DENOMINATORS)
+@pytest.mark.parametrize("score", [Cosine(), Euclidean()])
+def test_what_is_no_number_makes_the_loss_none(score: Score, denominator: Joint | Each, rows: list[int]) -> None:
+    z = twelve().detach()
+    z[rows] = torch.nan
+    loss = Contrast(0.2, denominator)([one(z.requires_grad_(), score)])
+    assert loss.total.isnan()
+    assert loss.anchors == 12
+
+
+@pytest.mark.parametrize("denominator", DENOMINATORS)
+@pytest.mark.parametrize("score", [Cosine(), Dot(), Euclidean()])
+def test_a_second_derivative_is_refused_in_a_sentence(score: Score, denominator: Joint | Each) -> None:
+    z = twelve()
+    loss = contrast(one(z, score), temperature=0.2, denominator=denominator)
+    with pytest.raises(RecipeError, match="a second derivative was asked for"):
+        torch.autograd.grad(loss, z, create_graph=True)
+
+
 # ---------------------------------------------------------------- memory
 
 
@@ -326,7 +454,7 @@ def test_no_tile_is_larger_than_asked() -> None:
     pair, number = torch.arange(100) % 50, torch.arange(100)
     contrast(Match(z, (Columns(z, Keyed(pair, pair, number, number), Watched()),)), tile=16).backward()
     assert max(max(shape) for shape in seen) == 16
-    assert len(seen) == 7 * 7
+    assert len(seen) == 2 * 7 * 7
 
 
 def test_peak_memory_at_8192_rows_is_far_below_the_matrix() -> None:
@@ -343,6 +471,25 @@ def test_peak_memory_at_8192_rows_is_far_below_the_matrix() -> None:
             peak = max(peak, held)
     matrix = rows * rows * 4
     assert 0 < peak < matrix / 8, f"{peak / 2**20:.0f} MiB"
+
+
+@pytest.mark.parametrize("denominator", DENOMINATORS)
+def test_an_explicit_tile_bounds_memory(denominator: Joint | Each) -> None:
+    tile = 64
+    z, queue = (
+        torch.randn(tile, 4, generator=torch.Generator().manual_seed(0), requires_grad=True),
+        torch.randn(10_000, 4),
+    )
+    key = torch.arange(tile)
+    match = Match(z, (Columns(queue, Keyed(key, torch.arange(10_000)), Euclidean()),))
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
+        contrast(match, temperature=0.1, denominator=denominator, tile=tile).backward()
+    held = peak = 0
+    for event in profile.profiler.kineto_results.events():
+        if event.name() == "[memory]":
+            held += event.nbytes()
+            peak = max(peak, held)
+    assert 0 < peak < queue.nbytes + 40 * tile * tile * 4
 
 
 # ---------------------------------------------------------------- the part

@@ -174,6 +174,8 @@ def test_mistakes_are_refused():
     for ranking in ((), ((1,), (1,)), ((1,), (0, 0))):
         with pytest.raises(RecipeError, match="a ranking that names for each class"):
             ArbitraryPairs(nearest=1, classes=2, ranking=ranking)
+    with pytest.raises(RecipeError, match=r"ArbitraryPairs\(classes=2\) met the label 2"):
+        partners(ArbitraryPairs(pairs=0.5, classes=2), LABEL)
     with pytest.raises(ShapeError, match="has drawn no lots"):
         ArbitraryPairs().relation(rows_of(LABEL), rows_of(LABEL))
 

@@ -73,5 +73,9 @@ def test_errors_are_sentences():
         collapse_by_augmentation(noisy=17)
     with pytest.raises(RecipeError, match="1 or more"):
         collapse_by_depth(0)
+    with pytest.raises(RecipeError, match="noise of -1"):
+        collapse_by_augmentation(-1.0, noisy=0)
+    with pytest.raises(RecipeError, match="noise of nan"):
+        collapse_by_depth(noise=float("nan"))
     with pytest.raises(RecipeError, match="0 steps"):
         collapse_by_depth(steps=0)

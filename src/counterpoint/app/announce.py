@@ -20,7 +20,7 @@ def _alone(learned: Split, dataset: Dataset) -> str:
     if not single:
         return ""
     named = ", ".join(single[:5]) + (", …" if len(single) > 5 else "")
-    return f"  note     one image only to learn {named} from: its positives are views of itself\n"
+    return f"  note     one image only to learn {named} from: no other of its class can attract it\n"
 
 
 def seen(recipe: Recipe, facts: Facts) -> int:

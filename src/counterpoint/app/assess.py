@@ -128,11 +128,13 @@ def evaluate(
         split=dataset.split,
     )
     result = replace(result, digest=embedding.fingerprint(test.images))
+    write_text(run.scores, result.to_json())
     if theory:
+        # The scores are written by now: what fails from here on costs the theory alone.
         found, _ = measure_theory(run, model, recipe, dataset, learned, views, seed=seed, tell=tell)
         more = (*result.measures["learned"], *found.measures())
         result = replace(result, measures={**result.measures, "learned": more})
-    write_text(run.scores, result.to_json())
+        write_text(run.scores, result.to_json())
     return result
 
 

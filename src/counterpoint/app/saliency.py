@@ -3,44 +3,45 @@
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from counterpoint.app.assess import dataset_of, restored
+from counterpoint.app.assess import dataset_of
 from counterpoint.app.associate import represented
-from counterpoint.app.gates import Classes, gate_of
-from counterpoint.errors import RecipeError, RunError, SourceError, nearest
+from counterpoint.app.gates import Classes, gate_of, model_of, names_of
+from counterpoint.errors import RecipeError, RunError, ShapeError, SourceError, nearest
 from counterpoint.evaluation.linear_heads import Converged, fit_heads
 from counterpoint.evaluation.saliency import (
-    Watched,
     enlarged,
-    gated,
-    map_layer,
     pair_maps,
     placed,
     scaled,
     score_maps,
     similarity_maps,
+    under_gate,
 )
+from counterpoint.evaluation.watched import Watched, map_layer
 from counterpoint.model import Model
 from counterpoint.random import Streams
-from counterpoint.recipe import Recipe, part_from_json
 from counterpoint.report.exhibits import Table
 from counterpoint.report.saliency import COLUMNS, FORMATS, tiles, write_panel, write_saliency_page
 from counterpoint.run import Run
 from counterpoint.serving import Loaded, load, load_attributes
-from counterpoint.types import Dataset, Facts, Images
+from counterpoint.types import Dataset, Images
 from counterpoint.views import Box, Brightness, Chain, HFlip, ResizedCrop, as_float
 from counterpoint.views.op import rows
 
 __all__ = ["Saliency", "saliency", "show_saliency", "write_saliency"]
 
 SMALLEST = 0.5  # area of a crop, as a share of the image
-NUMBERS = 1 << 24  # of the images of a pass
+MOST = 512  # crops
+NUMBERS, ROWS = 1 << 22, 256  # of the images of a pass, at most; a network's first maps are often 20 times as large
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,8 +54,8 @@ class Saliency:
         value: of the whole images: the cosine of each pair, or each image's logit.
         score: what the maps explain: the cosine, its mean over the crops; the logit itself.
         first, second: the images; a probe has no second.
-        first_map, second_map: at the size of the images, each divided by its largest value; None where there is none,
-            of the anchor of a detached pair or beside a probe.
+        first_map, second_map: at the size of the images, a pair's divided by the largest value of both, so that one
+            of them may be faint; None where there is none, of the anchor of a detached pair or beside a probe.
         layer: whose output the maps are of.
         grid: its height and width: as fine as a map can be.
     """
@@ -93,10 +94,10 @@ def saliency(
         second: the partners, as many.
         gate: a class or a pair of classes of a run with gates, whose gate both features are multiplied by first; or the
             gate itself, one number for each dimension.
-        probe: in place of a partner, what a linear probe on h reads: an attribute of the run, a class, a super-class,
-            or several classes with commas between.
+        probe: in place of a partner, what a linear probe on h reads: an attribute of the run, a class, its index, a
+            super-class, or several of these with commas between.
         feature: `h`, the representation, or `z`, the projection; z where there is a gate, else h.
-        crops: of each first image, >= 1.
+        crops: of each first image, 1 to 512.
         detach: the first image is only what the second is compared with, and has no map.
         seed: of the crops, which are the same for all pairs.
 
@@ -132,17 +133,17 @@ class _Looker:
     def model(self) -> Model:
         """With its projector and gates."""
         if self._model is None:
-            stored = self.run.recipe()
-            recipe = cast(Recipe, part_from_json(stored["parts"]))
-            model = restored(self.run, recipe, Facts.stored(stored["facts"]), int(stored["seed"]))
-            self._model = model.eval().requires_grad_(requires_grad=False)
+            self._model = model_of(self.run)
         return self._model
 
     def images(self, given: Any) -> UInt8[Tensor, "pair plane side side"]:
         """Pixels of files, arrays and positions in the test split, as the encoder takes them."""
+        if isinstance(given, np.ndarray | Tensor) and given.ndim == 1:  # no image: positions, as argsort gives them
+            given = cast(Any, given).tolist()
         items = cast(list[Any], list(given)) if isinstance(given, list | tuple) else [given]
-        if any(isinstance(item, int) for item in items):
-            return torch.cat([self._at(item) if isinstance(item, int) else self.images(item) for item in items])
+        if any(isinstance(item, Integral) for item in items):
+            each = (self._at(int(item)) if isinstance(item, Integral) else self.images(item) for item in items)
+            return torch.cat(list(each))
         images = self.loaded.prepare(given)
         return images if images.dtype == torch.uint8 else images.mul(255).round().to(torch.uint8)
 
@@ -161,6 +162,8 @@ class _Looker:
         else:
             model = self.model
             encoder, before, after = model.towers.encoder, model.normalise, model.towers.projector
+            if not any(True for _ in after.parameters()):
+                raise RecipeError(f"{str(self.run.folder)!r} has no projector, so that there is no z; compare h")
         return Watched(encoder, map_layer(encoder, before(example)), before, after)
 
     def see(
@@ -185,8 +188,8 @@ class _Looker:
             if gate is not None or feature != "h":
                 raise RecipeError("a probe reads h without a gate; leave out the gate and the feature")
             return self._probed(images, probe)
-        if crops < 1:
-            raise RecipeError(f"{crops} crops were asked for; take 1 or more, 8 to 32 for a steady map")
+        if not 1 <= crops <= MOST:
+            raise RecipeError(f"{crops} crops were asked for; take 1 to {MOST}, 8 to 32 for a steady map")
         others = self.images(second)
         if len(others) != len(images):
             raise SourceError(f"{len(images)} first images and {len(others)} second ones arrived; give as many of both")
@@ -195,10 +198,14 @@ class _Looker:
         return self._paired(images, others, watched, feature, chosen, of, crops=crops, detach=detach, seed=seed)
 
     def _gate(self, gate: Classes | Tensor | None) -> tuple[Tensor | None, str]:
-        if gate is None or isinstance(gate, Tensor):
-            return gate, "similarity" if gate is None else "similarity under a gate"
-        names = (gate,) if isinstance(gate, str | int) else gate
-        return gate_of(self.run, gate, model=self.model), f"similarity under {' and '.join(map(str, names))}"
+        if gate is None:
+            return None, "similarity"
+        if isinstance(gate, Tensor):
+            if gate.ndim != 1:
+                raise ShapeError(f"the gate has shape {list(gate.shape)}; give one number for each dimension")
+            return gate, "similarity under a gate"
+        chosen = gate_of(self.run, gate, model=self.model)
+        return chosen, f"similarity under {' and '.join(names_of(self.run, gate))}"
 
     def _paired(
         self,
@@ -222,22 +229,26 @@ class _Looker:
         maps: list[Tensor] = []
         first_maps: list[Tensor] = []
         grid = (0, 0)
-        step = max(1, NUMBERS // (images[0].numel() * (crops + 1)))
+        batch = _rows_at_once(images)
+        step = max(1, batch // (crops + 1))
         for start in range(0, len(images), step):
             one, two = as_float(images[start : start + step]), as_float(others[start : start + step])
             which = torch.arange(crops).repeat(len(one))
             anchors = chain.apply(one.repeat_interleave(crops, 0), rows(drawn, which)).unflatten(0, (-1, crops))
             with torch.no_grad():
-                sides = (gated(watched.features(part), gate) for part in (one, two))
+                sides = (under_gate(watched.features(part), gate) for part in (one, two))
                 values.append(torch.linalg.vecdot(*sides))
             if detach:
-                found = similarity_maps(watched, two, anchors, gate=gate)
+                found = similarity_maps(watched, two, anchors, gate=gate, batch=batch)
+                maps.append(scaled(enlarged(found.maps, (side, side))))
             else:
-                found = pair_maps(watched, two, anchors, gate=gate)
+                found = pair_maps(watched, two, anchors, gate=gate, batch=batch)
                 back = placed(found.anchor_maps, frames.expand(len(one), -1, -1), (side, side))
-                first_maps.append(scaled(back))
+                # Side by side they are one map, and scaled as one.
+                both = scaled(torch.cat((back, enlarged(found.maps, (side, side))), 2))
+                first_maps.append(both[:, :, :side])
+                maps.append(both[:, :, side:])
             scores.append(found.score)
-            maps.append(scaled(enlarged(found.maps, (side, side))))
             grid = (found.maps.shape[1], found.maps.shape[2])
         return Saliency(
             of=of,
@@ -258,8 +269,7 @@ class _Looker:
     def _probed(self, images: Tensor, probe: str) -> Saliency:
         watched = self.watched("h", as_float(images[:1]))
         score, of = self._probe(probe)
-        step = max(1, NUMBERS // images[0].numel())
-        found = [score_maps(watched, as_float(part), score) for part in images.split(step)]
+        found = [score_maps(watched, as_float(part), score) for part in images.split(_rows_at_once(images))]
         value, maps = torch.cat([one.score for one in found]), torch.cat([one.maps for one in found])
         return Saliency(
             of=of,
@@ -300,17 +310,36 @@ class _Looker:
         if not data.classes or data.train.labels is None:
             raise RunError(f"{data.name} has no classes to be probed for, and the run has no attribute {text!r}")
         members = torch.zeros(len(data.classes), dtype=torch.bool)
-        for name in (part.strip() for part in text.split(",")):
+        known = (*data.classes, *data.super_classes)
+        for name in _listed(text, known):
             if name in data.classes:
                 members[data.classes.index(name)] = True
             elif name in data.super_classes and data.super_of is not None:
                 members |= data.super_of == data.super_classes.index(name)
+            elif name.isdecimal() and int(name) < len(members):
+                members[int(name)] = True
             else:
-                known = (*attributes, *data.classes, *data.super_classes)
-                raise RunError(f"{str(self.run.folder)!r} has no attribute or class {name!r}; {nearest(name, known)}")
+                close = nearest(name, (*attributes, *known))
+                raise RunError(f"{str(self.run.folder)!r} has no attribute or class {name!r}; {close}")
         if bool(members.all()):
             raise RunError(f"every class is among {text!r}, so that there is nothing to tell apart; name some of them")
         return members
+
+
+def _listed(text: str, known: Sequence[str]) -> list[str]:
+    """The names that a text lists with commas between, of which some hold commas themselves: the longest that fit."""
+    words = text.split(",")
+    found: list[str] = []
+    while words:
+        names = [",".join(words[:length]).strip() for length in range(1, len(words) + 1)]
+        length = max((i for i, name in enumerate(names, 1) if name in known), default=1)
+        found.append(names[length - 1])
+        words = words[length:]
+    return found
+
+
+def _rows_at_once(images: Tensor) -> int:
+    return max(1, min(ROWS, NUMBERS // images[0].numel()))
 
 
 def _frames(drawn: tuple[Any, ...], side: int) -> Float[Tensor, "crop 4"]:
@@ -389,7 +418,7 @@ def write_saliency(
     )
     words = ["counterpoint", "saliency", str(run.folder), *inputs]
     for gate in gates:
-        words += ["--gate", ",".join(map(str, gate if isinstance(gate, tuple) else (gate,)))]
+        words += ["--gate", ",".join(names_of(run, gate))]
     words += [] if probe is None else ["--probe", probe]
     words += [] if feature is None else ["--feature", feature]
     words += ["--detach"] if detach else []

@@ -67,7 +67,8 @@ def measure_theory(
     command = shlex.join(["counterpoint", "evaluate", str(run.folder), "--theory"])
     facts = {
         "data": f"{dataset.name}, {len(dataset.train):,} training and {len(dataset.test):,} test images",
-        "changed": f"the first {len(images):,} test images; an occluding square has the mean grey of the images",
+        "changed": f"the first {len(images):,} test images; an occluding square has their mean grey and may "
+        "lie partly outside, and a turn fills the corners with black",
         "seed": str(seed),
     }
     return found, write_theory(run.folder / "theory.html", found, name=recipe.name, command=command, facts=facts)

@@ -4,10 +4,11 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -47,10 +48,12 @@ from counterpoint.model import Model
 from counterpoint.random import Streams, forked
 from counterpoint.recipe import Recipe, part_from_json, part_to_json
 from counterpoint.run import Run
-from counterpoint.serving import PseudoLabelled, load, save_encoder
+from counterpoint.serving import PseudoLabelled, keep_labels, kept_labels, load, save_encoder
 from counterpoint.types import Dataset, Encoder, Facts, Source, Split
 
 __all__ = ["train", "with_unlabelled"]
+
+Made = TypeVar("Made")
 
 
 def _environment() -> dict[str, Any]:
@@ -91,7 +94,7 @@ def _kept(warm_from: str | None) -> str | None:
 def _loaded(source: Source, machine: Machine, storage: sources.Storage) -> Dataset:
     """The data; with many ranks the leading one loads first, so that one downloads and one complains."""
     with sources.storing(storage):
-        return _in_turn(source, machine)
+        return _led(source.load, machine) or source.load()
 
 
 def _storage(memory: int | str | None, cache: str | Path | None, stored: dict[str, Any] | None) -> dict[str, Any]:
@@ -105,21 +108,18 @@ def _storage(memory: int | str | None, cache: str | Path | None, stored: dict[st
     }
 
 
-def _in_turn(source: Source, machine: Machine) -> Dataset:
-    if machine.comm.world == 1:
-        return source.load()
-    dataset: Dataset | None = None
+def _led(work: Callable[[], Made], machine: Machine) -> Made | None:
+    """What the leading rank makes, None on the others; where it fails it alone complains, and all stop."""
+    made: Made | None = None
     error: CounterpointError | None = None
     if machine.leads:
         try:
-            dataset = source.load()
+            made = work()
         except CounterpointError as failed:
             error = failed
     if machine.fabric.broadcast(error is not None):
-        if error is not None:
-            raise error
-        raise SystemExit(2)
-    return dataset or source.load()
+        raise error or SystemExit(2)
+    return made
 
 
 def _say(text: str, quiet: bool) -> None:
@@ -263,7 +263,10 @@ def train(
         preset=preset,
     )
     if labels_from is not None:
-        asked = replace(asked, source=_pseudo_labelled(asked.source, labels_from, clusters or 1000, asked.seed))
+        asked = replace(
+            asked,
+            source=_pseudo_labelled(asked.source, labels_from, 1000 if clusters is None else clusters, asked.seed),
+        )
     elif clusters is not None:
         raise RecipeError(f"clusters={clusters} are of a run's embeddings; also give the run, --labels-from RUN")
     pseudo = asked.source if isinstance(asked.source, PseudoLabelled) else None
@@ -300,9 +303,11 @@ def train(
     facts = facts_of(dataset, learned)
     if pseudo:
         _say(f"  labels   {pseudo.clusters:,} clusters of the embeddings of {pseudo.run}", quiet)
-        # One rank's, so that all have the same.
-        labels_made = pseudo.labelled(learned).labels if machine.leads else None
-        learned = replace(learned, labels=machine.fabric.broadcast(labels_made))
+        # Made once: on one rank, so that all have the same, and of a run that is resumed, when it was begun.
+        stored_there = Run(folder).labels if resume and folder else None
+        make = pseudo.labels if stored_there is None else partial(kept_labels, stored_there)
+        made_labels = _led(partial(make, learned), machine)
+        learned = replace(learned, labels=machine.fabric.broadcast(made_labels))
         facts = replace(facts, classes=pseudo.clusters)
     if asked.encoder is None and own_encoder is None and made is None and not warm_from:
         asked = replace(asked, encoder=encoder_asked(asked, facts))
@@ -321,7 +326,10 @@ def train(
     if resume and stored and folder:
         check_data(model.facts, stored, folder)
     model.to(machine.device)
-    _say(described(composed, dataset, model, learned, machine), quiet)
+    told = replace(dataset, classes=pseudo.classes) if pseudo else dataset
+    _say(described(composed, told, model, learned, machine), quiet)
+    if pseudo and not composed.pairing.needs_labels:
+        _say(f"  note     {composed.name} trains without labels, so that the clusters count for nothing", quiet)
     numerics, timings = decide_numerics(composed, model, learned, asked, machine, precision, channels_last)
     numerics.arrange(model)
     if micro_batch is not None:
@@ -355,6 +363,8 @@ def train(
                 _say(f"  note     {what}: {value} now, {before} before; equal to rounding, not to the bit", quiet)
     elif machine.leads:
         run = Run.create(folder)
+        if pseudo:
+            keep_labels(run.labels, learned)
         run.write_recipe(
             {
                 "counterpoint": __version__,

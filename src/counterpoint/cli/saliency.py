@@ -23,7 +23,7 @@ __all__ = ["saliency"]
     "--probe",
     metavar="NAME[,NAME]",
     help="In place of pairs: what in each image says this? An attribute of the run, a class, a super-class, or "
-    "several classes.",
+    "several classes. Needs no crops.",
 )
 @click.option(
     "--feature",
@@ -31,7 +31,7 @@ __all__ = ["saliency"]
     help="What is compared, representation or projection.  [default: h; z with --gate]",
 )
 @click.option(
-    "--crops", type=click.IntRange(min=1), default=16, show_default=True, help="Of A, with which B is compared."
+    "--crops", type=click.IntRange(1, 512), default=16, show_default=True, help="Of A, with which B is compared."
 )
 @click.option("--detach", is_flag=True, help="Gradient through B alone: A has no map.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the crops.")
@@ -55,7 +55,8 @@ def saliency(
 ) -> None:
     """Show which part of A and B makes them alike to the encoder of RUN.
 
-    An image is a file, or a number: its position in the test split. Several pairs may be given, one after the other.
+    An image is a file, or a number: its position in the test split. Several pairs may be given, one after the other. A
+    class is a name or an index; a name may hold commas.
 
     \b
     counterpoint saliency runs/first tom.jpg rex.jpg
@@ -64,18 +65,12 @@ def saliency(
     """
     if probe is not None and (gates or feature or detach):
         raise click.UsageError("--probe reads single images by h; leave out --gate, --feature and --detach")
-    pairs: list[str | tuple[str, str]] = []
-    for text in gates:
-        names = [name.strip() for name in text.split(",")]
-        if len(names) > 2 or not all(names):
-            raise click.UsageError(f"--gate {text!r} is no class and no pair of classes; expected CLASS or CLASS,CLASS")
-        pairs.append(names[0] if len(names) == 1 else (names[0], names[1]))
     first_line(f"saliency {run}", *([f"what says {probe}"] if probe is not None else []))
 
     from counterpoint import app
 
     seen = app.write_saliency(
-        run, images, out, gates=pairs, probe=probe, feature=feature, crops=crops, detach=detach, seed=seed
+        run, images, out, gates=gates, probe=probe, feature=feature, crops=crops, detach=detach, seed=seed
     )
     app.show_saliency(seen, images)
     click.echo(out)

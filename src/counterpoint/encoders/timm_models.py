@@ -46,10 +46,9 @@ class Timm:
             raise RecipeError(f"timm has no pretrained weights for {self.name!r}; train from scratch, or name another")
         options = {"img_size": facts.size} if _fixed_size(self.name) else {}
         model = _create(self.name, pretrained=self.pretrained, in_chans=facts.channels, **options)
-        blocks: Any = getattr(model, "blocks", None)
-        if isinstance(blocks, nn.Sequential) and hasattr(blocks[-1], "norm1") and hasattr(blocks[-1], "attn"):
-            # A plain ViT: see counterpoint.encoders.vit.
-            cast(Any, model).map_layer = f"blocks.{len(blocks) - 1}.norm1"
+        layer = _map_layer(model)
+        if layer is not None:
+            cast(Any, model).map_layer = layer
         return model
 
 
@@ -67,6 +66,19 @@ def _create(name: str, **options: Any) -> nn.Module:
         close = nearest(name.partition(".")[0], timm.list_models()).partition(" known:")[0]
         raise RecipeError(f"timm knows no model {name!r}; {close if 'mean' in close else 'see timm.list_models()'}")
     return timm.create_model(name, num_classes=0, **options)
+
+
+def _map_layer(model: Any) -> str | None:
+    """Of plain transformers and mixers, whose maps are tokens: the last patch tokens that h is made of."""
+    blocks = getattr(model, "blocks", None)
+    if not isinstance(blocks, nn.Sequential | nn.ModuleList) or not hasattr(blocks[-1], "norm1"):
+        return None
+    last = f"blocks.{len(blocks) - 1}"
+    # A class token inside the blocks reads the patches by the last attention; what they become after it is unused.
+    # Cait's and XCiT's class token reads them in blocks of its own that follow.
+    inside = not hasattr(model, "blocks_token_only") and not hasattr(model, "cls_attn_blocks")
+    token = getattr(model, "global_pool", None) == "token"
+    return f"{last}.norm1" if token and inside else last
 
 
 def _fixed_size(name: str) -> bool:

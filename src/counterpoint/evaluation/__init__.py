@@ -3,6 +3,8 @@
 One question a file: neighbours and probe (can classes be read off?), super_class (can any set of them?), ranking and
 pairs (are equals near?), clusters, geometry and spectra (is the space used?), maps (for the eye),
 map_quality (is the eye right?); hardness (which negatives teach?); protocol asks most.
+Of single images: saliency, at a network that is watched (where does a number come from?), saliency_quality (is that
+right?); of gates: gate_order.
 Of the theory: class_bound and task_losses (what does the loss promise?), minima, asymptotics and free_points (what does
 it seek?), mutual_information (what do views share?), invariances (what is ignored?); theory asks all of them.
 """

@@ -5,7 +5,7 @@ For unit rows, a positive pair (x, y) and M negatives x_i drawn independently, a
     L_M - log M,  L_M = E -log( e^{x.y/T} / (e^{x.y/T} + sum_i e^{x.x_i/T}) )
         ->  -E[x.y] / T  +  E_x log E_x'[ e^{x.x'/T} ],
 
-where the first term is least when positives coincide, and the second when rows are spread uniformly.
+where the first term is least when positives coincide, and the second, of all laws, for the uniform one.
 
 Source: Wang & Isola 2020, arXiv:2005.10242, theorem 1.
 """
@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from math import inf, log
 
 import torch
+from torch import Tensor
 
 from counterpoint.errors import ShapeError
 from counterpoint.evaluation.arrays import CELLS, Features, blocks, features, sampled
@@ -36,7 +37,8 @@ class Asymptote:
         attraction: -E[x.y] / T, at least -1 / T.
         spread: E_x log E_x' exp(x.x' / T).
         limit: their sum.
-        uniform: what the spread would be of a uniform law in as many dimensions, its least.
+        uniform: what the spread would be of a uniform law in as many dimensions, the least of all laws. Few rows, which
+            can repel, may have a smaller one: an anchor is not among the others.
         remainder: by M, L_M - log M - limit, with the interval of the draws of negatives.
     """
 
@@ -72,7 +74,7 @@ def asymptote(
         negatives: M, each at least 1; they are drawn with replacement.
         rows: at most so many pairs, drawn without replacement.
         seed: of both draws.
-        cells: most similarities held at once.
+        cells: most numbers held at once beside the rows, in units of four bytes.
 
     Raises:
         ShapeError: other shapes, fewer than two rows, or a number out of its range.
@@ -101,21 +103,20 @@ def asymptote(
     near = (one * other).sum(1) / temperature
     far, pulled = torch.empty_like(near), torch.zeros_like(near)
     finite = near.new_zeros(len(negatives), n)
-    stream = Streams(seed).at("negatives")
-    drawn = [stream.integers(0, n - 1, n, count) for count in negatives]
-    for part in blocks(n, n + max(negatives, default=0), cells):
+    streams = [Streams(seed).at("negatives", i, count) for i, count in enumerate(negatives)]
+    # In float64, which counts twice: similarities twice, and of the largest M indices thrice and similarities twice.
+    for part in blocks(n, 4 * n + 10 * max(negatives, default=0), cells):
         level = one[part] @ one.T / temperature
         anchor = torch.arange(part.start, part.stop, device=one.device)[:, None]
-        others = level.scatter(1, anchor, -inf)
-        far[part] = others.logsumexp(1) - log(n - 1)
-        pulled += others.softmax(1).sum(0)
-        for i, which in enumerate(drawn):
-            taken = which[part].to(one.device)
-            among = level.gather(1, taken + (taken >= anchor))
-            own = near[part][:, None]
-            finite[i, part] = torch.cat((own, among), 1).logsumexp(1) - own[:, 0] - log(which.shape[1])
+        for i, (stream, count) in enumerate(zip(streams, negatives, strict=True)):
+            among = _drawn(level, anchor, stream.integers(0, n - 1, len(level), count).to(one.device))
+            finite[i, part] = torch.logaddexp(near[part], among) - near[part] - log(count)
+        level.scatter_(1, anchor, -inf)
+        total = level.logsumexp(1)
+        far[part] = total - log(n - 1)
+        pulled += level.sub_(total[:, None]).exp_().sum(0)
 
-    def estimate(value: torch.Tensor, more: torch.Tensor, least: float) -> Estimate:
+    def estimate(value: Tensor, more: Tensor, least: float) -> Estimate:
         mean = float(value.mean())
         moved = (value - mean + more) / n
         return from_influence(mean, float(moved.square().sum()), least, inf)
@@ -131,3 +132,8 @@ def asymptote(
         uniform_logit(one.shape[1], 1 / temperature),
         {count: estimate(finite[i] - each, still, -inf) for i, count in enumerate(negatives)},
     )
+
+
+def _drawn(level: Tensor, anchor: Tensor, taken: Tensor) -> Tensor:
+    """The log of the sum of exp over these of the other rows."""
+    return level.gather(1, taken.add_(taken >= anchor)).logsumexp(1)

@@ -1,10 +1,9 @@
 r"""Arora's bound: how much a contrastive loss says of the classification tasks among its classes.
 
 Classes c are drawn from a law rho, images from their class. With k negatives, anchor x and its partner x' are of class
-c, negative i of class c_i, all independent, and for v_i = f(x).(f(x') - f(x_i)) the unsupervised loss is
-L_un = E l(v_1, ..., v_k). With mu_c the mean of f over class c, the mean classifier's loss is
-L_mu = E l(f(x).(mu_c - mu_c') for the distinct c' among the negatives), given that none of them is c. Both losses are
-convex and l never falls when a margin is added, so
+c, negative i of class c_i, and for v_i = f(x).(f(x') - f(x_i)) the unsupervised loss is L_un = E l(v_1, ..., v_k). With
+mu_c the mean of f over class c, the mean classifier's loss is L_mu = E l(f(x).(mu_c - mu_c') for the distinct c' among
+the negatives), given that none of them is c. Both losses are convex and l never falls when a margin is added, so
 
     L_un >= E l(f(x).(mu_c - mu_c_i))                                       Jensen, x' and x_i averaged
          >= (1 - tau) L_mu + tau E[l(0, ..., 0) | some c_i = c]             tau: the probability of such a collision
@@ -12,21 +11,31 @@ convex and l never falls when a margin is added, so
 and L_mu <= (L_un - tau l0) / (1 - tau) for every f, which is the first theorem without its term of generalisation. Of
 one negative l0 = 1. The loss of blocks, where x' and x_i are means of b images, lies between and binds more tightly.
 
+Images are rows, all rows of a tuple are different ones, and the anchor is none of those that its own class's mean is
+of: an image that judged itself would make features look better than they are for other images, of small classes by
+far. Given x, its partner and a colliding negative still have the mean mu_c of the others, so that both steps hold
+unchanged, tuple by tuple: of rows as they stand the first theorem cannot fail, and its slack says how loose it is.
+
 The second theorem splits L_un = (1 - tau) L_unequal + tau L_equal. Given x, two images of one class make v even about
 0, where (l(v) + l(-v)) / 2 <= 1 + slope |v| / 2, with a slope of 1 of the hinge and of 1 / ln 2 of the logistic, and
 E |v| <= |f(x)| sqrt(2 |Cov_c f|), so that L_equal <= 1 + r s(f) with r = slope / sqrt(2) and
 
     s(f) = E_{c ~ rho^2} sqrt(|Cov_c f|_2) E_{x ~ c} |f(x)|,    L_mu <= L_unequal + r tau / (1 - tau) s(f).
 
-The theorems are of pairs drawn from classes, of inner products, and of these two losses. They say nothing of pairs
-that are two augmentations of one image, which are not independent given the class, nor of NT-Xent.
+For two different ones of the n - 1 rows that are not x, the covariance is their scatter over n - 2, and the scatter of
+the whole class is no less: with the latter over n - 2 this holds for any rows. The largest eigenvalue of few rows is
+too large all the same, and with it s(f).
+
+The theorems are of pairs drawn from classes and of inner products. They say nothing of pairs that are two augmentations
+of one image, which are not independent given the class. The logistic loss of k margins is the softmax cross-entropy of
+k + 1 candidates at temperature 1, in base 2; another temperature is another length of f.
 
 Source: Arora et al. 2019, arXiv:1902.09229, theorems 4.1 and 4.5, sections 6.1 and 6.2; the constant r is derived here.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import comb, inf, sqrt
+from math import inf, lgamma, sqrt
 
 import torch
 from jaxtyping import Float, Float64, Int64
@@ -40,7 +49,9 @@ from counterpoint.evaluation.resampling import Estimate, from_influence
 from counterpoint.random import Streams
 from counterpoint.sphere import products
 
-__all__ = ["Bound", "Inequality", "bound"]
+__all__ = ["FEWEST", "Bound", "Inequality", "bound"]
+
+FEWEST = 3  # rows of a class: an anchor, its partner, and a negative that collides
 
 
 @dataclass(frozen=True)
@@ -49,7 +60,7 @@ class Inequality:
 
     Args:
         limit: the upper bound.
-        slack: limit less the mean classifier's loss; >= 0 says the theorem.
+        slack: limit less the mean classifier's loss, >= 0 by the theorem.
     """
 
     limit: Estimate
@@ -61,7 +72,7 @@ class Bound:
     """What the theory says of features, of one loss and number of negatives.
 
     Intervals are of 95 %, for other images of the same classes; they hold the error of the draws too. The classes' law
-    counts as known.
+    counts as known. Of fewer than about ten images a class they are rough.
 
     Args:
         loss: `hinge` or `logistic`.
@@ -70,11 +81,14 @@ class Bound:
         radius: the largest length of a row.
         collision: tau.
         at_zero: l0, the loss of collisions were all else equal.
+        guess: what the mean classifier costs that knows nothing; 1 of the hinge, and of one negative.
         unsupervised: L_un.
         unequal, equal: its parts, given that no negative is of the anchor's class, and that some are.
         mean_classifier: L_mu over the tasks that the negatives make, of two classes where k = 1.
         first: the first theorem.
-        spread: s(f); the largest eigenvalue of a class of few rows is too large, and the interval does not know.
+        spread: s(f), for one negative; else None. The largest eigenvalue of a class of few rows is too large, and the
+            interval does not know: of scattered unit rows in 16 dimensions s(f) was 0.03 too large at 50 images a
+            class, and 0.15 at 10.
         beta: r tau / (1 - tau), by which it counts.
         second: the second theorem, for one negative; else None.
         blocks: size of a block to its loss.
@@ -89,12 +103,13 @@ class Bound:
     radius: float
     collision: float
     at_zero: float
+    guess: float
     unsupervised: Estimate
     unequal: Estimate
     equal: Estimate
     mean_classifier: Estimate
     first: Inequality
-    spread: Estimate
+    spread: Estimate | None
     beta: float
     second: Inequality | None
     blocks: Mapping[int, Estimate]
@@ -114,10 +129,11 @@ def bound(
     seed: int = 0,
     cells: int = CELLS,
 ) -> Bound:
-    """Both theorems, measured: this module's equations for the rows as they stand.
+    """Both theorems, measured: this module's equations, for images of which these rows are some.
 
-    A class is the rows that it has, drawn with replacement: for that law the theorems are exact, whatever the rows.
     Expectations are means over `draws` tuples with a collision and as many without, in memory linear in rows and draws.
+    Blocks of b are of different images where a class has more than 2b; in a smaller one a block may hold an image
+    twice, and its loss comes out too large.
 
     Args:
         x: features as they are compared, by inner products; give unit rows for cosines.
@@ -131,14 +147,14 @@ def bound(
         cells: most numbers held at once.
 
     Raises:
-        ShapeError: no labels, fewer than two classes, or a number out of its range.
+        ShapeError: no labels, fewer than two classes, a class of fewer than three rows, or a number out of its range.
 
     See also: `task_losses`, for tasks of given classes, also of classes that were held out.
 
     Example:
         Where f is 0 both sides are 1.
 
-        >>> found = bound(torch.zeros(4, 2), torch.tensor([0, 0, 1, 1]), draws=10)
+        >>> found = bound(torch.zeros(6, 2), torch.tensor([0, 0, 0, 1, 1, 1]), draws=10)
         >>> found.unsupervised.value, found.mean_classifier.value, found.first.slack.value
         (1.0, 1.0, 0.0)
     """
@@ -149,8 +165,19 @@ def bound(
         )
     classes = grouped(x, labels, law)
     if len(classes.label) < 2:
-        raise ShapeError("the bound is of tasks between classes, but all rows have one class; give rows of two or more")
+        raise ShapeError("the bound is of tasks between classes, but one is all that is left; give rows of two or more")
+    if int(classes.size.min()) < FEWEST:
+        c = int(classes.size.argmin())
+        raise ShapeError(
+            f"the bound needs {FEWEST} rows of each class, but class {int(classes.label[c])} has "
+            f"{int(classes.size[c])}; leave it out by label -1 or by a law that gives it 0"
+        )
     tau, at_zero = collision(classes.share, negatives), _at_zero(classes.share, negatives, loss)
+    if tau >= 1:
+        raise ShapeError(
+            f"of {negatives} negatives one is all but surely of the anchor's class, and then the bound says nothing; "
+            "give fewer"
+        )
     every = sorted({1, *sizes})
     means = classes.means()
     apart, together = (
@@ -163,27 +190,38 @@ def bound(
         )
         for collide in (False, True)
     )  # fmt: skip
+    odds = tau / (1 - tau)
 
-    def estimate(value: float, influence: Tensor, low: float = -inf) -> Estimate:
-        return from_influence(value, float(influence.square().sum()), low, inf)
+    def estimate(by: Tensor, *draw: Tensor, value: float | None = None) -> Estimate:
+        """A sum of means over draws, by the influence of the rows and the draws themselves."""
+        value = sum(float(each.mean()) for each in draw) if value is None else value
+        variance = float(by.square().sum()) + sum(float(each.var()) / draws for each in draw)
+        return from_influence(value, variance, min(0.0, value), inf)
 
-    def mixed(b: int) -> tuple[float, Tensor]:
+    def mixed(b: int) -> Estimate:
         one, other = apart.by_size[b], together.by_size[b]
-        return (1 - tau) * one[0] + tau * other[0], (1 - tau) * one[1] + tau * other[1]
+        return estimate((1 - tau) * one[1] + tau * other[1], (1 - tau) * one[0], tau * other[0])
 
     below, below_by = apart.mean_classifier
 
-    def inequality(limit: float, by: Tensor) -> Inequality:
-        return Inequality(estimate(limit, by), estimate(limit - below, by - below_by))
-
     def first(b: int) -> Inequality:
-        value, by = mixed(b)
-        return inequality((value - tau * at_zero) / (1 - tau), by / (1 - tau))
+        """By each tuple's own loss at 0, whose mean is l0: then no draw falls below the mean classifier."""
+        one, other = apart.by_size[b], together.by_size[b]
+        by, excess = one[1] + odds * other[1], odds * (other[0] - together.at_zero)
+        return Inequality(estimate(by, one[0], excess), estimate(by - below_by, one[0] - below, excess))
 
-    spread, spread_by = _spread(classes, means)
-    beta = loss.reach * tau / (1 - tau)
     unequal, unequal_by = apart.by_size[1]
-    error = sqrt(((1 - tau) ** 2 * apart.variance + tau**2 * together.variance) / draws)
+    beta = loss.reach * odds
+    spread = second = None
+    if negatives == 1:
+        value, by = _spread(classes)
+        spread = estimate(by, value=value)
+        total, by = float(unequal.mean()) + beta * value, unequal_by + beta * by
+        second = Inequality(
+            estimate(by, unequal, value=total),
+            estimate(by - below_by, unequal - below, value=total - float(below.mean())),
+        )
+    variance = (1 - tau) ** 2 * unequal.var() + tau**2 * together.by_size[1][0].var()
     return Bound(
         loss=loss.name,
         negatives=negatives,
@@ -192,41 +230,44 @@ def bound(
         radius=float(classes.rows.norm(dim=1).max()),
         collision=tau,
         at_zero=at_zero,
-        unsupervised=estimate(*mixed(1), 0.0),
-        unequal=estimate(unequal, unequal_by, 0.0),
-        equal=estimate(*together.by_size[1], 0.0),
-        mean_classifier=estimate(below, below_by, 0.0),
+        guess=float(apart.at_zero.mean()),
+        unsupervised=mixed(1),
+        unequal=estimate(unequal_by, unequal),
+        equal=estimate(together.by_size[1][1], together.by_size[1][0]),
+        mean_classifier=estimate(below_by, below),
         first=first(1),
-        spread=estimate(spread, spread_by, 0.0),
+        spread=spread,
         beta=beta,
-        second=inequality(unequal + beta * spread, unequal_by + beta * spread_by) if negatives == 1 else None,
-        blocks={b: estimate(*mixed(b), 0.0) for b in every if b in sizes},
+        second=second,
+        blocks={b: mixed(b) for b in every if b in sizes},
         by_block={b: first(b) for b in every if b in sizes},
-        error=error,
+        error=sqrt(float(variance) / draws),
     )
 
 
 def _at_zero(share: Float64[Tensor, " class"], negatives: int, loss: MarginLoss) -> float:
     """Mean loss of as many margins of 0 as negatives collide, given that some do."""
     count = torch.arange(1, negatives + 1, dtype=torch.float64, device=share.device)
-    ways = torch.tensor([float(comb(negatives, m)) for m in range(1, negatives + 1)], dtype=torch.float64)
-    chance = share @ (ways.to(share) * share[:, None] ** count * (1 - share[:, None]) ** (negatives - count))
+    ways = [lgamma(negatives + 1) - lgamma(m + 1) - lgamma(negatives - m + 1) for m in range(1, negatives + 1)]
+    rest = (negatives - count) * torch.log1p(-share[:, None])
+    chance = share @ (count.new_tensor(ways) + count * share[:, None].log() + rest).exp()
     return float((chance * loss.at_zero(count)).sum() / chance.sum())
 
 
 @dataclass(frozen=True, eq=False)
 class _Drawn:
-    """Means over tuples, each with the influence of every row on it.
+    """Losses of tuples, each with the influence of every row on their mean.
 
     Args:
-        by_size: of the loss of blocks, by their size.
-        mean_classifier: of its loss; where tuples collide, a class against itself has margin 0.
-        variance: of the loss of blocks of one.
+        by_size: of blocks, by their size.
+        mean_classifier: where tuples collide, a class against itself has margin 0.
+        at_zero: where they do not, of the mean classifier that knows nothing; else of the margins that collide, were
+            they alone.
     """
 
-    by_size: Mapping[int, tuple[float, Float64[Tensor, " row"]]]
-    mean_classifier: tuple[float, Float64[Tensor, " row"]]
-    variance: float
+    by_size: Mapping[int, tuple[Float64[Tensor, " draw"], Float64[Tensor, " row"]]]
+    mean_classifier: tuple[Float64[Tensor, " draw"], Float64[Tensor, " row"]]
+    at_zero: Float64[Tensor, " draw"]
 
 
 def _of_tuples(
@@ -237,30 +278,42 @@ def _of_tuples(
     From the loss of a tuple its tangent at the margins of the means is taken, whose mean is 0 given anchor and classes:
     the noise of the candidates goes, and what is left is nowhere below the loss at those margins, as in the proof.
     """
-    rows, draws = classes.rows, len(tuples.anchor)
+    rows, index, draws = classes.rows, classes.index, len(tuples.anchor)
+    size = classes.size[index].double()
     who, block = tuples.candidate.shape[1:]
+    length = rows.double().square().sum(1)
+    # Of each row, its product with the mean of the others of its class.
+    near = ((rows * means[index]).double().sum(1) * size - length) / (size - 1)
     costs = rows.new_zeros(len(sizes), draws, dtype=torch.float64)
-    base, below = (rows.new_zeros(draws, dtype=torch.float64) for _ in range(2))
-    centre = means.detach().clone().requires_grad_()
-    pulls = [torch.zeros_like(means), torch.zeros_like(means)]
-    for part in blocks(draws, (who * block + 2) * rows.shape[1], cells):
-        anchor = rows[tuples.anchor[part]]
-        candidate = rows[tuples.candidate[part].flatten(1)]
-        score = products(anchor, candidate).double().unflatten(1, (who, block))
-        other = tuples.cls[part][:, 1:]
+    base, below, at_zero = (rows.new_zeros(draws, dtype=torch.float64) for _ in range(3))
+    own = [torch.zeros_like(near) for _ in range(2)]
+    away = [torch.zeros_like(means) for _ in range(2)]
+    for part in blocks(draws, (who * (block + 4) + 2) * rows.shape[1] + who * who, cells):
+        which, cls = tuples.anchor[part], tuples.cls[part]
+        anchor, other = rows[which], cls[:, 1:]
+        score = products(anchor, rows[tuples.candidate[part].flatten(1)]).double().unflatten(1, (who, block))
         again = (other[:, :, None] == other[:, None, :]).tril(-1).any(2)
+        same = other == cls[:, :1]
+        level = near[which][:, None]
+        margin = level - torch.where(same, level, products(anchor, means[other]).double())
         with torch.enable_grad():
-            level = (anchor @ centre.T).double().gather(1, tuples.cls[part])
-            margin = level[:, :1] - level[:, 1:]
+            free = margin.clone().requires_grad_()
             # The mean classifier meets a class that stands twice among the others once.
-            here = (loss(margin), loss(margin.masked_fill(again, inf)))
-            slope = torch.autograd.grad(here[0].sum(), margin, retain_graph=True)[0]
-            for pull, cost in zip(pulls, here, strict=True):
-                pull += torch.autograd.grad(cost.sum(), centre, retain_graph=True)[0] / draws
-        base[part], below[part], margin = here[0].detach(), here[1].detach(), margin.detach()
+            here = (loss(free), loss(free.masked_fill(again, inf)))
+            slopes = [torch.autograd.grad(cost.sum(), free, retain_graph=True)[0] for cost in here]
+        for i, slope in enumerate(slopes):
+            pull = slope.masked_fill(same, 0.0)
+            own[i].index_add_(0, which, pull.sum(1))
+            away[i].index_add_(0, other.flatten(), (pull.to(rows)[:, :, None] * -anchor[:, None]).flatten(0, 1))
+        base[part], below[part] = here[0].detach(), here[1].detach()
+        at_zero[part] = loss.at_zero(torch.where(same.any(1), same.sum(1), (~again).sum(1)).double())
         for i, b in enumerate(sizes):
             drawn = score[:, :1, :b].mean(2) - score[:, 1:, :b].mean(2)
-            costs[i, part] = loss(drawn) - (slope * (drawn - margin)).sum(1)
+            costs[i, part] = loss(drawn) - (slopes[0] * (drawn - margin)).sum(1)
+
+    # Jackknife: what tells of a row beside another of its class was found among n - 1 rows, and counts for more.
+    few = (size / (size - 1)).sqrt()
+    beside = few * (size - 1) / (size - 2)
 
     def influence(moved: Tensor, which: Int64[Tensor, "draw _"]) -> Float64[Tensor, " row"]:
         """Of each row's weight within its class on the mean, through these places."""
@@ -269,22 +322,27 @@ def _of_tuples(
         total.index_add_(0, which.flatten(), moved[:, None].expand(which.shape).flatten())
         return _centred(total, classes)
 
-    def through(pull: Tensor) -> Float64[Tensor, " row"]:
-        """The same, through the means of the classes."""
-        moved = ((rows - means[classes.index]) * pull[classes.index]).double().sum(1)
-        return moved / classes.size[classes.index]
+    def through(own: Tensor, away: Tensor) -> Float64[Tensor, " row"]:
+        """The same, through the means of the classes: of others, and of an anchor's own without it."""
+        far = ((rows - means[index]) * away[index]).double().sum(1) / size
+        pull = torch.zeros_like(means).index_add_(0, index, own.to(rows)[:, None] * rows)
+        level = own * near
+        whole = level.new_zeros(len(means)).index_add_(0, index, level)[index]
+        beyond = ((rows * pull[index]).double().sum(1) - own * length - (whole - level)) / (size - 1)
+        return (few * far + beside * beyond) / draws
 
+    collides = bool((tuples.cls[:1, 1:] == tuples.cls[:1, :1]).any())
     anchors = tuples.anchor[:, None]
-    by_means = through(pulls[0])
-    by_size = {
-        b: (
-            float(cost.mean()),
-            influence(cost, anchors) + influence(cost - base, tuples.candidate[:, :, :b].flatten(1)) + by_means,
-        )
-        for b, cost in zip(sizes, costs, strict=True)
-    }
-    mean_classifier = (float(below.mean()), influence(below, anchors) + through(pulls[1]))
-    return _Drawn(by_size, mean_classifier, float(costs[list(sizes).index(1)].var()))
+    by_means = through(own[0], away[0])
+
+    def of_block(cost: Tensor, b: int) -> Float64[Tensor, " row"]:
+        partner, others = (places.flatten(1) for places in tuples.candidate[:, :, :b].split((1, who - 1), 1))
+        near, far = influence(cost - base, partner), influence(cost - base, others)
+        return beside * (influence(cost, anchors) + near) + (beside if collides else few) * far + by_means
+
+    by_size = {b: (cost, of_block(cost, b)) for b, cost in zip(sizes, costs, strict=True)}
+    mean_classifier = (below, beside * influence(below, anchors) + through(own[1], away[1]))
+    return _Drawn(by_size, mean_classifier, at_zero)
 
 
 def _centred(total: Float64[Tensor, " row"], classes: Classes) -> Float64[Tensor, " row"]:
@@ -293,7 +351,7 @@ def _centred(total: Float64[Tensor, " row"], classes: Classes) -> Float64[Tensor
     return total - (sums / classes.size)[classes.index]
 
 
-def _spread(classes: Classes, means: Tensor) -> tuple[float, Float64[Tensor, " row"]]:
+def _spread(classes: Classes) -> tuple[float, Float64[Tensor, " row"]]:
     """s(f), and the influence of each row on it."""
     weight = classes.share.square() / classes.share.square().sum()
     total, by = 0.0, classes.rows.new_zeros(len(classes.rows), dtype=torch.float64)
@@ -302,10 +360,11 @@ def _spread(classes: Classes, means: Tensor) -> tuple[float, Float64[Tensor, " r
         length = rows.norm(dim=1)
         rows = rows - rows.mean(0)
         tall = size > rows.shape[1]
-        values, vectors = torch.linalg.eigh((rows.T @ rows if tall else rows @ rows.T) / size)
+        values, vectors = torch.linalg.eigh((rows.T @ rows if tall else rows @ rows.T) / (size - 2))
         top = float(values[-1].clamp_min(0))
         root, mean = sqrt(top), float(length.mean())
-        along = (rows @ vectors[:, -1]).square() if tall else vectors[:, -1].square() * top * size
+        along = (rows @ vectors[:, -1]).square() if tall else vectors[:, -1].square() * top * (size - 2)
+        along = along * size / (size - 2)
         moved = mean * (along - top) / (2 * root) if root > 0 else torch.zeros_like(length)
         total += float(weight[c]) * root * mean
         by[start : start + size] = weight[c] / size * (moved + root * (length - mean))

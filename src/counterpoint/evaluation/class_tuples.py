@@ -46,7 +46,7 @@ class Tuples:
     Args:
         cls: class of the anchor, then of the others.
         anchor: row of each anchor.
-        candidate: rows, a block of each class in the order of `cls`.
+        candidate: rows, a block of each class in the order of `cls`; none is the anchor.
     """
 
     cls: Int64[Tensor, "draw who"]
@@ -102,10 +102,13 @@ def collision(share: Float64[Tensor, " class"], negatives: int) -> float:
 def draw_tuples(classes: Classes, draws: int, *, negatives: int, block: int, collide: bool, stream: Stream) -> Tuples:
     """Tuples given that some negative is of the anchor's class, or that none is.
 
-    Drawing either kind apart makes the rare one as sure as the other. Rows are drawn from a class with replacement.
+    Drawing either kind apart makes the rare one as sure as the other. No row stands twice in a tuple, so that a mean
+    over tuples is that of other images too: a row that met itself would look more alike than any two images are. Where
+    a tuple asks more rows of a class than there are, what is too many, the ends of blocks first, is any row but the
+    anchor.
 
     Args:
-        classes: two at least.
+        classes: two at least, each of two rows or more.
         draws: how many tuples.
         negatives: classes beside the anchor's, each drawn independently.
         block: rows of each class.
@@ -135,10 +138,34 @@ def draw_tuples(classes: Classes, draws: int, *, negatives: int, block: int, col
         others = apart
     cls = torch.cat((anchor[:, None], others), 1)
 
-    def within(which: Tensor) -> Tensor:
-        size = classes.size.cpu()[which]
-        part = (stream.uniform(*which.shape).double() * size).long().clamp(max=size - 1)
-        return (classes.start.cpu()[which] + part).to(device)
+    # The anchor, then the first of every block, then the second of every block, and so on.
+    which = torch.cat((anchor[:, None], cls[:, None].expand(-1, block, -1).flatten(1)), 1)
+    start, size = classes.start.cpu(), classes.size.cpu()
+    enough = _before(which) < size[which]
 
-    rows = cls[:, :, None].expand(-1, -1, block)
-    return Tuples(cls.to(device), within(anchor), within(rows))
+    def within(of: Tensor) -> Tensor:
+        place = (stream.uniform(*of.shape).double() * size[of]).long()
+        return start[of] + torch.minimum(place, size[of] - 1)
+
+    rows = within(which)
+    left = torch.arange(draws)
+    while len(left):
+        # Whatever came first stays: by symmetry what ends without a repetition is as likely as any other such tuple.
+        here = rows[left]
+        order, at = here.sort(dim=1, stable=True)
+        again = torch.zeros_like(here, dtype=torch.bool).scatter(1, at[:, 1:], order[:, 1:] == order[:, :-1])
+        again &= enough[left] | (here == here[:, :1])
+        some = again.any(1)
+        left, here, again = left[some], here[some], again[some]
+        rows[left] = torch.where(again, within(which[left]), here)
+    rows = rows.to(device)
+    return Tuples(cls.to(device), rows[:, 0], rows[:, 1:].unflatten(1, (block, 1 + negatives)).mT)
+
+
+def _before(values: Int64[Tensor, "row place"]) -> Int64[Tensor, "row place"]:
+    """How many places before it in its row hold what this one does."""
+    order, at = values.sort(dim=1, stable=True)
+    place = torch.arange(values.shape[1]).expand_as(values)
+    fresh = torch.ones_like(values, dtype=torch.bool)
+    fresh[:, 1:] = order[:, 1:] != order[:, :-1]
+    return torch.zeros_like(values).scatter(1, at, place - torch.where(fresh, place, 0).cummax(1).values)

@@ -7,9 +7,9 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from counterpoint.errors import ShapeError
-from counterpoint.evaluation.resampling import Estimate, bootstrap
+from counterpoint.evaluation.resampling import Estimate, bootstrap, wilson
+from counterpoint.evaluation.saliency import under_gate
 from counterpoint.random import Stream, Streams
-from counterpoint.sphere import unit
 
 __all__ = ["GateOrder", "gate_order"]
 
@@ -22,8 +22,9 @@ class GateOrder:
         own: under the gate of the pair's class, mean over pairs.
         whole: without a gate.
         other: under the gate of another class, drawn for each pair.
-        own_above_whole, whole_above_other, own_above_other: share of the pairs.
-        in_order: share of the pairs with own > whole > other.
+        own_above_whole, whole_above_other, own_above_other: share of the pairs, with
+            Wilson's interval.
+        in_order: the same of the pairs with own > whole > other.
         pairs: counted; no image is in two of them.
     """
 
@@ -73,13 +74,13 @@ def gate_order(
     other = (label + streams.at("others").integers(1, len(gates), len(label))) % len(gates)
     one, two, gate = z[first].double(), z[second].double(), gates.detach().double()
 
-    def similarity(g: Tensor) -> Tensor:
-        return (unit(one * g) * unit(two * g)).sum(1)
+    def similarity(g: Tensor | None) -> Tensor:
+        return (under_gate(one, g) * under_gate(two, g)).sum(1)
 
-    own, whole, less = similarity(gate[label]), similarity(torch.ones_like(gate[0])), similarity(gate[other])
+    own, whole, less = similarity(gate[label]), similarity(None), similarity(gate[other])
 
     def share(holds: Tensor) -> Estimate:
-        return bootstrap(holds.double(), seed=seed)
+        return wilson(int(holds.sum()), len(holds))
 
     return GateOrder(
         own=bootstrap(own, seed=seed),

@@ -14,7 +14,7 @@ __all__ = ["Gaps", "gaps", "least_uniformity", "uniform_logit", "uniform_uniform
 def uniform_logit(dim: int, concentration: float) -> float:
     """Of v spread uniformly over the unit sphere of R^dim: log E exp(c u.v) = log 0F1(; dim/2; c^2 / 4).
 
-    With the inverse temperature it is the least that the second term of the contrastive loss's limit can be.
+    With the inverse temperature it is the least that the second term of the contrastive loss's limit can be of any law.
 
     Source: Wang & Isola 2020, theorem 1 and appendix A; the moment generating function of the von Mises-Fisher law.
 

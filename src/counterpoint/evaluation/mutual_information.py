@@ -2,15 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import log
+from math import inf, log
 
-import torch
 from jaxtyping import Float64
 from torch import Tensor
 
 from counterpoint.errors import ShapeError
 from counterpoint.evaluation.arrays import CELLS, Features, blocks, features
-from counterpoint.evaluation.resampling import Estimate, bootstrap
+from counterpoint.evaluation.resampling import Estimate, from_influence
 from counterpoint.random import Streams
 from counterpoint.sphere import unit
 
@@ -24,7 +23,7 @@ class SharedInformation:
     """A lower bound of the mutual information of two views' embeddings, hence of the views themselves.
 
     Args:
-        nats: log K - L, with its interval over anchors.
+        nats: log K - L, with its interval for other pairs, each an anchor and a candidate.
         ceiling: log K, which the bound can never exceed.
         batch: K.
         temperature: of the critic that was chosen.
@@ -44,7 +43,6 @@ def shared_information(
     *,
     batch: int = 512,
     temperatures: Sequence[float] = TEMPERATURES,
-    draws: int = 1000,
     seed: int = 0,
     cells: int = CELLS,
 ) -> SharedInformation:
@@ -61,8 +59,7 @@ def shared_information(
         y: another; row i of both is one image, the other rows of a batch are the negatives.
         batch: K, cut to half of the pairs where there are fewer.
         temperatures: > 0, tried.
-        draws: bootstrap resamples over anchors.
-        seed: of the order of pairs, and of the resamples.
+        seed: of the order of pairs.
         cells: most similarities held at once.
 
     Raises:
@@ -84,20 +81,26 @@ def shared_information(
     order = Streams(seed).at("pairs").permutation(len(left)).to(left.device)
     count = min(batch, len(left) // 2)
     one, other = unit(left[order].double()), unit(right[order].double())
-    whole = len(left) // 2 // count * count
-    choice = [float(_told(one[:whole], other[:whole], count, t, cells).mean()) for t in temperatures]
+    first = len(left) // 2 // count * count
+    judged = (len(left) - first) // count * count
+    choice = [float(_told(one[:first], other[:first], count, t, cells)[0].mean()) for t in temperatures]
     temperature = temperatures[choice.index(max(choice))]
-    told = _told(one[-whole:], other[-whole:], count, temperature, cells)
-    return SharedInformation(bootstrap(told, draws=draws, seed=seed), log(count), count, temperature, whole)
+    told, pulled = _told(one[-judged:], other[-judged:], count, temperature, cells)
+    nats = float(told.mean())
+    variance = float((told - nats + 1 - pulled).square().sum()) / judged**2
+    return SharedInformation(from_influence(nats, variance, -inf, log(count)), log(count), count, temperature, judged)
 
 
-def _told(x: Tensor, y: Tensor, batch: int, temperature: float, cells: int) -> Float64[Tensor, " row"]:
-    """For each anchor, log K + log softmax of its own candidate among those of its batch."""
-    told = torch.empty(len(x), dtype=torch.float64, device=x.device)
+def _told(
+    x: Tensor, y: Tensor, batch: int, temperature: float, cells: int
+) -> tuple[Float64[Tensor, " row"], Float64[Tensor, " row"]]:
+    """For each anchor, log K + log softmax of its own candidate among its batch; of each candidate, all its shares."""
+    told, pulled = x.new_empty(len(x)), x.new_zeros(len(x))
     for start in range(0, len(x), batch):
         candidate = y[start : start + batch]
         for part in blocks(batch, batch, cells):
             level = x[start : start + batch][part] @ candidate.T / temperature
-            own = level.diagonal(part.start)
-            told[start + part.start : start + part.stop] = own - level.logsumexp(1) + log(batch)
-    return told
+            total = level.logsumexp(1)
+            told[start + part.start : start + part.stop] = level.diagonal(part.start) - total + log(batch)
+            pulled[start : start + batch] += level.sub_(total[:, None]).exp_().sum(0)
+    return told, pulled

@@ -46,7 +46,7 @@ class Measure:
         label: for people.
         value, low, high: the score and its 95 % interval.
         better: `higher`, `lower`, or empty where neither is.
-        group: `classification`, `few labels`, `retrieval`, `clusters` or `geometry`.
+        group: `classification`, `few labels`, `retrieval`, `clusters`, `geometry` or `theory`.
         note: how the interval was made, and what else a reader should know.
     """
 
@@ -151,8 +151,8 @@ def of_draws(scores: Values) -> tuple[Estimate, float]:
     return Estimate(mean, max(0.0, mean - reach), min(1.0, mean + reach)), spread
 
 
-def wilson(hits: int, rows: int) -> Estimate:
-    """A share of few rows with Wilson's interval, which stays honest at 0 and 1.
+def wilson(hits: int | float, rows: int | float) -> Estimate:
+    """A share of few rows with Wilson's interval, which stays honest at 0 and 1; as many rows as its variance tells.
 
     Source: Wilson 1927, "Probable inference, the law of succession, and statistical inference".
     """

@@ -4,29 +4,24 @@ A map is as fine as the encoder's last map, 4 x 4 for the default encoder at 32 
 speaks, not which pixel.
 """
 
-from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from math import isqrt
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
-from counterpoint.errors import RecipeError, ShapeError
+from counterpoint.errors import ShapeError
+from counterpoint.evaluation.watched import Images, Watched
 from counterpoint.sphere import unit
-from counterpoint.types import Mapped
 
 __all__ = [
     "Maps",
     "PairMaps",
-    "Watched",
     "directions",
     "enlarged",
-    "gated",
     "grad_cam",
-    "map_layer",
     "maps_towards",
     "mean_direction",
     "pair_maps",
@@ -34,10 +29,10 @@ __all__ = [
     "scaled",
     "score_maps",
     "similarity_maps",
+    "under_gate",
 ]
 
-Images = Float[Tensor, "row plane height width"]
-Gate = Float[Tensor, " gated"] | Float[Tensor, "row gated"] | None
+Gate = Float[Tensor, " gated"] | Float[Tensor, "each gated"] | None
 Score = Callable[[Float[Tensor, "row dim"]], Float[Tensor, " row"]]
 SILENT = 2e-6  # the effect of a whole map on a cosine that float32 cannot tell from none
 
@@ -69,146 +64,6 @@ class PairMaps:
     score: Float[Tensor, " pair"]
     maps: Float[Tensor, "pair tall wide"]
     anchor_maps: Float[Tensor, "pair crop tall wide"]
-
-
-# ---------------------------------------------------------------- the network and its last map
-
-
-@dataclass(frozen=True, eq=False)
-class Watched:
-    """A network in use, seen at its last map: from images in [0, 1] to the feature that is compared.
-
-    It computes as in evaluation, so that no image depends on the others of its batch, and is left in the mode that it
-    was in. Gradients start at the map; freeze the parameters too where memory is short.
-
-    Args:
-        encoder: to h.
-        layer: name of its module whose output is the map; `map_layer` finds it.
-        before: from images in [0, 1] to what the encoder takes: the normalisation.
-        after: from h to the feature; the identity gives h, a projector z.
-    """
-
-    encoder: nn.Module
-    layer: str
-    before: nn.Module = field(default_factory=nn.Identity)
-    after: nn.Module = field(default_factory=nn.Identity)
-
-    def features(self, images: Images) -> Float[Tensor, "row dim"]:
-        """The features, in float32."""
-        with _in_use(self.before, self.encoder, self.after):
-            return self.after(self.encoder(self.before(images))).float()
-
-    def watch(self, images: Images) -> tuple[Float[Tensor, "row channel tall wide"], Float[Tensor, "row dim"]]:
-        """The map, at which gradients start, and the features that follow from it.
-
-        Raises:
-            RecipeError: the layer's output is no map.
-        """
-        seen: list[Tensor] = []
-
-        def catch(module: nn.Module, given: object, out: Tensor) -> Tensor:
-            seen.append(_as_map(out.detach(), len(images)).clone().requires_grad_())
-            return _from_map(seen[-1], out)
-
-        handle = self.encoder.get_submodule(self.layer).register_forward_hook(catch)
-        try:
-            with torch.enable_grad():
-                out = self.features(images)
-        finally:
-            handle.remove()
-        return seen[-1], out
-
-
-@contextmanager
-def _in_use(*modules: nn.Module) -> Generator[None]:
-    modes = [(module, module.training) for part in modules for module in part.modules()]
-    for part in modules:
-        part.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
-
-
-def _side(count: int) -> int:
-    """Of the square that so many tokens end with, the class token and a few registers left out; 0: there is none."""
-    side = isqrt(count)
-    return side if side > 1 and count - side**2 <= 8 else 0
-
-
-def _is_map(out: object, rows: int) -> bool:
-    if not isinstance(out, Tensor) or not out.is_floating_point():
-        return False
-    if out.ndim == 4:
-        return len(out) == rows and out.shape[2] == out.shape[3] > 1
-    if out.ndim == 3:
-        return len(out) == rows and _side(out.shape[1]) > 0
-    return out.ndim == 2 and len(out) % rows == 0 and isqrt(len(out) // rows) ** 2 == len(out) // rows > 1
-
-
-def _as_map(out: object, rows: int) -> Tensor:
-    """Maps, patch tokens, or one row for each tile, as [row, channel, tall, wide]."""
-    if not _is_map(out, rows):
-        what = f"a tensor of shape {list(out.shape)}" if isinstance(out, Tensor) else type(out).__name__
-        raise RecipeError(
-            f"the layer that was named gives {what} for {rows} images, which is no square map of each; name a layer "
-            "whose output is a map [row, channel, tall, wide] or patch tokens [row, token, width]"
-        )
-    assert isinstance(out, Tensor)
-    if out.ndim == 4:
-        return out
-    if out.ndim == 2:
-        out = out.unflatten(0, (rows, -1))
-    side = _side(out.shape[1])
-    return out[:, out.shape[1] - side**2 :].mT.unflatten(2, (side, side))
-
-
-def _from_map(seen: Tensor, out: Tensor) -> Tensor:
-    """The layer's output again, its map exchanged for the one that is watched."""
-    if out.ndim == 4:
-        return seen.clone()  # what follows may overwrite it
-    tokens = seen.flatten(2).mT
-    if out.ndim == 2:
-        return tokens.flatten(0, 1)
-    return torch.cat((out[:, : out.shape[1] - tokens.shape[1]].detach(), tokens), 1)
-
-
-@torch.no_grad()
-def map_layer(encoder: nn.Module, example: Images) -> str:
-    """The layer of an encoder's last map: the one that it names itself, else the last whose output is a square map.
-
-    Args:
-        encoder: a built one; `counterpoint.types.Mapped` is one that names the layer.
-        example: an image, normalised or not.
-
-    Raises:
-        RecipeError: the encoder has no map.
-    """
-    named = encoder.map_layer if isinstance(encoder, Mapped) else None
-    found: list[str] = []
-    handles: list[torch.utils.hooks.RemovableHandle] = []
-    for name, module in encoder.named_modules():
-        if named in (None, name):
-
-            def note(module: nn.Module, given: object, out: object, name: str = name) -> None:
-                square = isinstance(out, Tensor) and out.ndim == 4
-                if _is_map(out, len(example)) and (square or name == named):
-                    found.append(name)
-
-            handles.append(module.register_forward_hook(note))
-    try:
-        with _in_use(encoder):
-            encoder(example)
-    finally:
-        for handle in handles:
-            handle.remove()
-    if not found:
-        raise RecipeError(
-            f"the encoder {type(encoder).__name__} has no map to look at: no layer of it keeps the places of an image "
-            f"of {example.shape[-1]} px apart; saliency needs a convolutional encoder or a transformer, such as conv"
-        )
-    return found[-1]
 
 
 # ---------------------------------------------------------------- the map of a score
@@ -272,11 +127,15 @@ def scaled(maps: Float[Tensor, "row tall wide"]) -> Float[Tensor, "row tall wide
 # ---------------------------------------------------------------- the map of a similarity
 
 
-def gated(features: Float[Tensor, "row *crop dim"], gate: Gate = None) -> Float[Tensor, "row *crop dim"]:
+def under_gate(features: Float[Tensor, "row *crop dim"], gate: Gate = None) -> Float[Tensor, "row *crop dim"]:
     """Directions of features, each multiplied with its gate first.
 
+    Args:
+        features: of rows, or of the crops of each.
+        gate: one number for each dimension, for all rows or for each.
+
     Raises:
-        ShapeError: the gate has another width.
+        ShapeError: the gate has another width, or not one row for each.
     """
     if gate is None:
         return unit(features)
@@ -285,6 +144,8 @@ def gated(features: Float[Tensor, "row *crop dim"], gate: Gate = None) -> Float[
             f"the gate has {gate.shape[-1]} numbers, but the features have width {features.shape[-1]}; give one number "
             "for each of their dimensions"
         )
+    if gate.ndim > 1 and len(gate) != len(features):
+        raise ShapeError(f"{len(gate)} gates arrived for {len(features)} rows; give one for all, or one for each")
     return unit(features * (gate[:, None] if features.ndim > gate.ndim > 1 else gate).to(features))
 
 
@@ -305,7 +166,7 @@ def directions(
 
 def mean_direction(features: Float[Tensor, "row crop dim"], gate: Gate = None) -> Float[Tensor, "row dim"]:
     """The mean of the views' directions, under a gate: its product with a direction is their mean cosine."""
-    return gated(features, gate).mean(1)
+    return under_gate(features, gate).mean(1)
 
 
 def maps_towards(
@@ -318,7 +179,7 @@ def maps_towards(
         own = gate if gate is None or gate.ndim == 1 else gate[part]
 
         def score(out: Tensor, own: Tensor | None = own, aim: Tensor = aim[part]) -> Tensor:
-            return (gated(out, own) * aim).sum(1)
+            return (under_gate(out, own) * aim).sum(1)
 
         found.append(score_maps(watched, images[part], score))
     return Maps(torch.cat([one.score for one in found]), _audible(torch.cat([one.maps for one in found])))
@@ -362,30 +223,41 @@ def pair_maps(
     anchors: Float[Tensor, "row crop plane height width"],
     *,
     gate: Gate = None,
+    batch: int = 512,
 ) -> PairMaps:
     """The same score with gradient through both sides: the maps of image and anchor as one map, side by side.
 
     A channel's weight is the mean slope over the places of both, the anchor's views counted as one map, so that both
-    images are read with the same weights and on one scale. Needs memory for the views of all pairs that are given.
+    images are read with the same weights and on one scale.
 
     Args:
         watched: the network.
         images: float in [0, 1].
         anchors: views of each image's partner.
         gate: as in `similarity_maps`.
+        batch: images of a forward pass; where there are more, views included, each is passed through twice.
 
     See also: `placed`, which puts the views' maps back where they were cut.
     """
     pairs, crops = anchors.shape[:2]
-    activation, out = watched.watch(torch.cat((images, anchors.flatten(0, 1))))
+    parts = torch.cat((images, anchors.flatten(0, 1))).split(batch)
+    whole = watched.watch(parts[0]) if len(parts) == 1 else None
+    with torch.no_grad():
+        out = torch.cat([watched.features(part) for part in parts]) if whole is None else whole[1].detach()
     with torch.enable_grad():
+        out = out.requires_grad_()
         aim = mean_direction(out[pairs:].unflatten(0, (pairs, crops)), gate)
-        value = (gated(out[:pairs], gate) * aim).sum(1)
-    slope = _slope(value, activation)
-    own, others = slope[:pairs].mean((2, 3)), slope[pairs:].mean((2, 3)).unflatten(0, (pairs, crops)).sum(1)
-    weight, maps = (own + others) / 2, activation.detach()
-    of_images = torch.einsum("rc,rcyx->ryx", weight, maps[:pairs]).relu()
-    of_anchors = torch.einsum("rc,rkcyx->rkyx", weight, maps[pairs:].unflatten(0, (pairs, crops))).relu()
+        value = (under_gate(out[:pairs], gate) * aim).sum(1)
+    pull = _slope(value, out).split(batch)
+    maps, slope = [], []
+    for part, upstream in zip(parts, pull, strict=True):
+        activation, feature = whole or watched.watch(part)
+        maps.append(activation.detach())
+        slope.append(_slope((feature * upstream).sum(1), activation).mean((2, 3)))
+    seen, slopes = torch.cat(maps), torch.cat(slope)
+    weight = (slopes[:pairs] + slopes[pairs:].unflatten(0, (pairs, crops)).sum(1)) / 2
+    of_images = torch.einsum("rc,rcyx->ryx", weight, seen[:pairs]).relu()
+    of_anchors = torch.einsum("rc,rkcyx->rkyx", weight, seen[pairs:].unflatten(0, (pairs, crops))).relu()
     return PairMaps(value.detach(), _audible(of_images), _audible(of_anchors))
 
 

@@ -8,8 +8,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from counterpoint.errors import ShapeError
-from counterpoint.evaluation.resampling import Estimate, bootstrap
-from counterpoint.evaluation.saliency import Gate, Images, Watched, directions, maps_towards, mean_direction
+from counterpoint.evaluation.resampling import Estimate, bootstrap, wilson
+from counterpoint.evaluation.saliency import Gate, directions, maps_towards, mean_direction, pair_maps
+from counterpoint.evaluation.watched import Images, Watched
 from counterpoint.random import Stream
 
 __all__ = [
@@ -31,9 +32,9 @@ class PointingGame:
     """How often the largest place of a map lies on the object.
 
     Args:
-        score: share of the images.
+        score: share of the images; Wilson's interval, or where ties make hits fractions, by bootstrap.
         control: the same of the maps that know nothing.
-        gain: of the score over the control, image by image.
+        gain: of the score over the control, image by image, by bootstrap.
         chance: share of the image that the object covers: the score of a place drawn at random.
         images: counted.
     """
@@ -129,8 +130,8 @@ def pointing_game(
     """
     hits, others = _hits(maps, inside), _hits(control, inside)
     return PointingGame(
-        bootstrap(hits, seed=seed),
-        bootstrap(others, seed=seed),
+        _share(hits, seed),
+        _share(others, seed),
         bootstrap(hits - others, seed=seed),
         float(inside.double().mean()),
         len(maps),
@@ -140,6 +141,12 @@ def pointing_game(
 def _hits(maps: Tensor, inside: Tensor) -> Tensor:
     largest = maps == maps.amax((1, 2), keepdim=True)
     return (largest & inside).double().sum((1, 2)) / largest.double().sum((1, 2))
+
+
+def _share(hits: Tensor, seed: int) -> Estimate:
+    if bool(((hits == 0) | (hits == 1)).all()):
+        return wilson(int(hits.sum()), len(hits))
+    return bootstrap(hits, seed=seed)
 
 
 # ---------------------------------------------------------------- is it steady
@@ -163,19 +170,18 @@ class Stability:
 def rank_correlation(one: Float[Tensor, "row place"], other: Float[Tensor, "row place"]) -> Float[Tensor, " row"]:
     """Spearman's rank correlation of two rows, equals sharing their mean rank; nan where a row is constant.
 
-    Memory is quadratic in the places: for maps, not for images.
-
     Example:
         >>> rank_correlation(torch.tensor([[1.0, 2.0, 2.0, 5.0]]), torch.tensor([[0.0, 3.0, 3.0, 4.0]])).tolist()
         [1.0]
     """
+    from scipy.stats import rankdata
 
     def centred(rows: Tensor) -> Tensor:
-        rank = torch.sign(rows[:, :, None] - rows[:, None]).double().sum(2)
+        rank = torch.from_numpy(rankdata(rows.cpu().numpy(), axis=1))
         return rank - rank.mean(1, keepdim=True)
 
     a, b = centred(one), centred(other)
-    return ((a * b).sum(1) / (a.square().sum(1) * b.square().sum(1)).sqrt()).float()
+    return ((a * b).sum(1) / (a.square().sum(1) * b.square().sum(1)).sqrt()).to(one)
 
 
 def map_stability(
@@ -184,11 +190,12 @@ def map_stability(
     anchors: Float[Tensor, "row crop plane height width"],
     *,
     gate: Gate = None,
+    detach: bool = False,
     counts: Sequence[int] = (1, 2, 4, 8, 16, 32),
     batch: int = 512,
     seed: int = 0,
 ) -> tuple[Stability, ...]:
-    """How much a map depends on which crops of the anchor were drawn, by their number.
+    """How much the map of an image depends on which crops of its anchor were drawn, by their number.
 
     The crops are parted into two halves; for each number, the first so many of either half make a map each.
 
@@ -197,6 +204,7 @@ def map_stability(
         images: float in [0, 1].
         anchors: views of each image's partner, drawn apart: at least twice the largest count.
         gate: as in `similarity_maps`.
+        detach: the maps are those of `similarity_maps`, in place of `pair_maps`.
         counts: numbers of crops.
         batch: images of a forward pass.
         seed: of the bootstrap over pairs.
@@ -210,14 +218,16 @@ def map_stability(
             f"maps of {list(counts)} crops were asked for, but there are {anchors.shape[1]} views of each anchor; give "
             "counts of 1 or more, and twice as many views as the largest"
         )
-    views = directions(watched, anchors, batch=batch)
+    views = directions(watched, anchors, batch=batch) if detach else anchors
+
+    def maps(some: Tensor) -> Tensor:
+        if detach:  # the crops' features are known once and for all
+            return maps_towards(watched, images, mean_direction(some, gate), gate=gate, batch=batch).maps.flatten(1)
+        return pair_maps(watched, images, some, gate=gate, batch=batch).maps.flatten(1)
+
     told: list[Stability] = []
     for count in counts:
-        first, second = (
-            maps_towards(watched, images, mean_direction(part[:, :count], gate), gate=gate, batch=batch).maps.flatten(1)
-            for part in (views[:, :half], views[:, half:])
-        )
-        alike = rank_correlation(first, second)
+        alike = rank_correlation(maps(views[:, :count]), maps(views[:, half : half + count]))
         known = alike[~alike.isnan()]
         if not len(known):
             raise ShapeError("every map is the same everywhere, so that none can be compared with another")

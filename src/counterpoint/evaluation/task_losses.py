@@ -10,7 +10,7 @@ from torch import Tensor
 from counterpoint.errors import ShapeError
 from counterpoint.evaluation.arrays import Features, Labels
 from counterpoint.evaluation.class_tuples import Classes, grouped
-from counterpoint.evaluation.linear_heads import Converged, fit_classes
+from counterpoint.evaluation.linear_heads import Converged, LinearHeads, fit_classes
 from counterpoint.evaluation.margin_losses import HINGE, MarginLoss
 from counterpoint.random import Streams
 
@@ -23,9 +23,9 @@ class TaskLosses:
 
     Args:
         mean_classifier: rows of W are the classes' means.
-        linear: of the better of a fitted logistic regression and the mean classifier, task by task: at least the
-            infimum over all W.
-        mean_accuracy, accuracy: share of images whose class each names rightly.
+        linear: of a fitted logistic regression or the mean classifier, whichever costs less on the rows that it was
+            fitted to: where those are judged, at least the infimum over all W.
+        mean_accuracy, accuracy: share of images whose class the mean classifier and that one name rightly.
     """
 
     mean_classifier: Float64[Tensor, " task"]
@@ -84,7 +84,7 @@ def task_losses(
         labels: in place of those of Embeddings.
         tasks: distinct class indices of each.
         loss: `Hinge()` or `Logistic()`.
-        test: features that are judged; None: `x` itself, the theory's one law.
+        test: features that are judged; None: `x` itself, which flatters: each row is in the mean that judges it.
         test_labels: in place of those of Embeddings.
         c: inverse strength of the penalty; large to come near the infimum over W on `x` itself.
 
@@ -98,14 +98,23 @@ def task_losses(
     for task in torch.as_tensor(tasks).to(seen.label.device):
         if len(task) < 2 or len(task.unique()) < len(task):
             raise ShapeError(f"the task {task.tolist()} has to hold two classes or more, each once")
-        here, truth, _ = _rows_of(seen, task)
+        here, truth, mass = _rows_of(seen, task)
         judged, asked, weight = _rows_of(held, task)
         heads = fit_classes(here, truth, len(task), Converged(c))
-        place = torch.searchsorted(seen.label, task)
-        answers = (judged @ means[place].T, heads.logits(judged))
-        cost = torch.stack([weight @ loss(_margins(each.double(), asked)) for each in answers])
-        right = torch.stack([weight @ (each.argmax(1) == asked).double() for each in answers])
-        found.append(torch.stack((cost[0], cost.min(), right[0], right[1])))
+        mean = means[torch.searchsorted(seen.label, task)]
+
+        def costs(
+            rows: Tensor, truth: Tensor, weight: Tensor, heads: LinearHeads = heads, mean: Tensor = mean
+        ) -> Tensor:
+            """Cost and share of right answers of the mean classifier, then of the fitted one."""
+            answers = (rows @ mean.T, heads.logits(rows))
+            cost = [weight @ loss(_margins(each.double(), truth)) for each in answers]
+            right = [weight @ (each.argmax(1) == truth).double() for each in answers]
+            return torch.stack((*cost, *right)).view(2, 2).T
+
+        better = int(costs(here, truth, mass)[:, 0].argmin())
+        told = costs(judged, asked, weight)
+        found.append(torch.stack((told[0, 0], told[better, 0], told[0, 1], told[better, 1])))
     return TaskLosses(*torch.stack(found).T)
 
 

@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 from math import isfinite
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from counterpoint.evaluation.arrays import sampled
 from counterpoint.evaluation.asymptotics import Asymptote, asymptote
-from counterpoint.evaluation.class_bound import Bound, bound
+from counterpoint.evaluation.class_bound import FEWEST, Bound, bound
 from counterpoint.evaluation.class_tuples import grouped
 from counterpoint.evaluation.invariances import Invariance, class_partners, invariance
 from counterpoint.evaluation.margin_losses import Hinge, Logistic
@@ -18,7 +18,7 @@ from counterpoint.evaluation.minima import Gaps, gaps
 from counterpoint.evaluation.mutual_information import SharedInformation, shared_information
 from counterpoint.evaluation.resampling import Estimate, Measure
 from counterpoint.evaluation.task_losses import TaskLosses, pairs_of, task_losses
-from counterpoint.random import Streams
+from counterpoint.random import Stream, Streams
 from counterpoint.sphere import unit
 from counterpoint.types import Embeddings
 
@@ -27,6 +27,9 @@ __all__ = ["ANOTHER_OF_THE_CLASS", "Change", "Layer", "Tasks", "Theory", "theory
 NEGATIVES = (1, 4)
 DRAWS = 20_000
 BOUND_ROWS = 10_000  # of each split
+CLASS_ROWS = 10  # of each class at least, where it has them
+BLOCKS = (1, 2, 5, 10)
+CLASS_PAIRS = 2048  # images that are compared with another of their class
 TASK_ROWS = 200  # train rows of each class that a task's classifier sees
 TASKS = 45  # every pair of ten classes
 
@@ -125,7 +128,8 @@ def theory(
     """Measure what applies: `gaps`, `asymptote`, `shared_information`, `bound`, `task_losses` and `invariance`.
 
     The bound is measured on pairs drawn from classes, whatever the run was trained on: of pairs that are two
-    augmentations of one image the theory says nothing, so nothing is claimed of them.
+    augmentations of one image the theory says nothing, so nothing is claimed of them. What cannot be measured is left
+    out, with a note that says why.
 
     Args:
         test: of the learned encoder.
@@ -138,15 +142,22 @@ def theory(
     """
     tell = progress or _silent
     notes: list[str] = []
-    known = _known(test)
-    classes = 0 if test.labels is None else len(test.labels[known].unique())
-    if not bool(known.any()):
+    count = _count(test)
+    classes, enough = int((count > 0).sum()), int((count >= FEWEST).sum())
+    if classes == 0:
         notes.append(
             "There are no labels: the bound is of classes and of pairs drawn from them, so it is left out, and so is "
             "the invariance to another image of the class."
         )
     elif classes < 2:
         notes.append("The test images have one class: the bound is of tasks between classes, so it is left out.")
+    elif enough < 2:
+        notes.append(f"Fewer than two classes have {FEWEST} test images or more: the bound is left out.")
+    elif enough < classes:
+        notes.append(
+            f"{classes - enough:,} of the {classes:,} classes have fewer than {FEWEST} test images: the bound leaves "
+            "them out."
+        )
     if views is None:
         notes.append("The run makes no two whole views of an image: what is measured on pairs of views is left out.")
     elif len(views[0]) < 2:
@@ -161,15 +172,27 @@ def theory(
         pair = None if views is None else tuple(_rows(view, name) for view in views)
         both = None if pair is None or pair[0] is None or pair[1] is None else (pair[0], pair[1])
         seen = None if train is None else _rows(train, name)
+        after = {
+            change: other for change, value in (changed or {}).items() if (other := _rows(value, name)) is not None
+        }
+        if not all(
+            bool(each.isfinite().all()) for each in (rows, seen, *(both or ()), *after.values()) if each is not None
+        ):
+            notes.append(f"{name} holds numbers that are not finite: nothing is measured of it.")
+            continue
+        width = rows.shape[1]
+        if both is not None and width < 2:
+            notes.append(f"{name} has one dimension, whose sphere is two points: nothing on it is spread uniformly.")
+        sphere = both if width > 1 else None
         layers.append(
             Layer(
                 name,
-                rows.shape[1],
-                None if both is None else gaps(*both, seed=seed),
-                None if both is None else asymptote(*both, temperature=temperature, seed=seed),
+                width,
+                None if sphere is None else gaps(*sphere, seed=seed),
+                None if sphere is None else asymptote(*sphere, temperature=temperature, seed=seed),
                 None if both is None or len(both[0]) < 4 else shared_information(*both, seed=seed),
-                *_of_classes(rows, test, seen, train, seed, enough=classes > 1),
-                changes=_changes(rows, test, name, changed or {}, seed),
+                *_of_classes(rows, test, seen, train, seed, enough=enough > 1),
+                changes=_changes(rows, test, after, changed or {}, seed),
             )
         )
     return Theory(tuple(layers), temperature, tuple(notes))
@@ -179,8 +202,9 @@ def _silent(_: str) -> None:
     pass
 
 
-def _known(value: Embeddings) -> Bool[Tensor, " row"]:
-    return torch.zeros(len(value), dtype=torch.bool) if value.labels is None else value.labels >= 0
+def _count(value: Embeddings) -> Int64[Tensor, " class"]:
+    """Rows of each class."""
+    return torch.zeros(0, dtype=torch.int64) if value.labels is None else value.labels[value.labels >= 0].bincount()
 
 
 def _rows(value: Embeddings, name: str) -> Tensor | None:
@@ -193,22 +217,44 @@ def _of_classes(
 ) -> tuple[tuple[Bound, ...], Estimate | None, Tasks | None]:
     if not enough or test.labels is None:
         return (), None, None
-    some = sampled(len(rows), BOUND_ROWS, Streams(seed).at("bound rows"))
+    some, law = _for_bound(test, seed)
+    smallest = int(test.labels[some].bincount(minlength=len(law))[law > 0].min())
+    sizes = tuple(b for b in BLOCKS if b == 1 or 2 * b < smallest)
     bounds = tuple(
         bound(
-            rows[some], test.labels[some], loss=loss, negatives=k, sizes=(1, 2, 5, 10) if k == 1 else (1,),
+            rows[some], test.labels[some], loss=loss, negatives=k, law=law, sizes=sizes if k == 1 else (1,),
             draws=DRAWS, seed=seed,
         )
         for k in NEGATIVES
         for loss in (Hinge(), Logistic())
     )  # fmt: skip
-    if train is None or seen is None or train.labels is None or not bool(_known(train).any()):
+    if train is None or seen is None or train.labels is None:
         return bounds, None, None
-    known = train.labels
-    some = sampled(len(seen), BOUND_ROWS, Streams(seed).at("bound rows"))
-    there = len(known[some][known[some] >= 0].unique()) > 1
-    train_loss = bound(seen[some], known[some], sizes=(1,), draws=DRAWS, seed=seed).unsupervised if there else None
-    return bounds, train_loss, _tasks(rows, test, seen, known, seed)
+    some, law = _for_bound(train, seed)
+    train_loss = None
+    if int((law > 0).sum()) > 1:
+        train_loss = bound(seen[some], train.labels[some], law=law, sizes=(1,), draws=DRAWS, seed=seed).unsupervised
+    return bounds, train_loss, _tasks(rows, test, seen, train.labels, seed)
+
+
+def _for_bound(value: Embeddings, seed: int) -> tuple[Int64[Tensor, " kept"], Float[Tensor, " class"]]:
+    """Rows of the classes that have enough, in parts as they are, and how often each class has them."""
+    assert value.labels is not None
+    count = _count(value)
+    law = torch.where(count >= FEWEST, count, 0)
+    most = (law * BOUND_ROWS / max(1, int(law.sum()))).ceil().long().clamp_min(CLASS_ROWS)
+    most = torch.where(law > 0, torch.where(law.sum() > BOUND_ROWS, most, law), 0)
+    return _of_each(value.labels, most, Streams(seed).at("bound rows")), law.float()
+
+
+def _of_each(labels: Tensor, most: Tensor, stream: Stream) -> Int64[Tensor, " kept"]:
+    """Places of at most so many rows of each class, drawn without replacement."""
+    order = stream.permutation(len(labels))
+    order = order[labels[order] >= 0]
+    order = order[labels[order].argsort(stable=True)]
+    classes = labels[order]
+    rank = torch.arange(len(order)) - torch.searchsorted(classes, classes)
+    return order[rank < most[classes]].sort().values
 
 
 def _tasks(rows: Tensor, test: Embeddings, seen: Tensor, known: Tensor, seed: int) -> Tasks | None:
@@ -218,11 +264,8 @@ def _tasks(rows: Tensor, test: Embeddings, seen: Tensor, known: Tensor, seed: in
     held = torch.where(torch.isin(test.labels, shared), test.labels, -1)
     if len(held[held >= 0].unique()) < 2:
         return None
-    order = Streams(seed).at("task rows").permutation(len(known))
-    order = order[known[order].argsort(stable=True)]
-    classes = known[order]
-    rank = torch.arange(len(order)) - torch.searchsorted(classes, classes)
-    few = order[(rank < TASK_ROWS) & (classes >= 0)]
+    most = torch.full((int(known.max()) + 1,), TASK_ROWS)
+    few = _of_each(known, most, Streams(seed).at("task rows"))
     tasks, weight = pairs_of(grouped(rows, held))
     some = sampled(len(tasks), TASKS, Streams(seed).at("tasks"))
     losses = task_losses(seen[few], known[few], tasks=tasks[some], loss=Logistic(), test=rows, test_labels=held)
@@ -230,19 +273,19 @@ def _tasks(rows: Tensor, test: Embeddings, seen: Tensor, known: Tensor, seed: in
 
 
 def _changes(
-    rows: Tensor, test: Embeddings, name: str, changed: Mapping[Change, Embeddings], seed: int
+    rows: Tensor, test: Embeddings, after: Mapping[Change, Tensor], changed: Mapping[Change, Embeddings], seed: int
 ) -> Mapping[Change, Invariance]:
     place = torch.full((int(test.sample.max()) + 1,), -1)
     place[test.sample] = torch.arange(len(test))
     found: dict[Change, Invariance] = {}
-    for change, value in changed.items():
-        other = _rows(value, name)
-        if other is not None and len(other) > 1:
-            found[change] = invariance(rows[place[value.sample]], other, seed=seed)
+    for change, other in after.items():
+        if len(other) > 1:
+            found[change] = invariance(rows[place[changed[change].sample]], other, seed=seed)
     if test.labels is not None:
         row, partner = class_partners(test.labels, seed=seed)
-        if len(row) > 1:
-            found[ANOTHER_OF_THE_CLASS] = invariance(rows[row], rows[partner], seed=seed)
+        some = sampled(len(row), CLASS_PAIRS, Streams(seed).at("class pairs"))
+        if len(some) > 1:
+            found[ANOTHER_OF_THE_CLASS] = invariance(rows[row[some]], rows[partner[some]], seed=seed)
     return found
 
 
@@ -258,7 +301,7 @@ def _measures(layer: Layer) -> list[Measure]:
     if layer.gaps is not None:
         add("gap_to_uniform", "gap to a uniform spread", layer.gaps.gap, "t = 2, one view; influence of each row")
     if layer.shared is not None:
-        note = f"at most log {layer.shared.batch} = {layer.shared.ceiling:.2f} nats; bootstrap over images"
+        note = f"at most log {layer.shared.batch} = {layer.shared.ceiling:.2f} nats; influence of each pair"
         add("shared_information", "information two views share", layer.shared.nats, note)
     if layer.bounds:
         first = layer.bounds[0]

@@ -28,6 +28,10 @@ from counterpoint.types import (
 __all__ = ["Gated", "Gates"]
 
 
+# A prime above every number of pairs in a batch, and a number that mixes their order.
+_PRIME, _TURN = 2**31 - 1, 1_103_515_245
+
+
 class _OfPairs(nn.BatchNorm1d):
     """Every rank feeds it the pairs of the whole batch, so that it has nothing to exchange."""
 
@@ -154,20 +158,28 @@ class Gated:
         if self.members:
             return self._members(online, keys, pairing, score, gates, context)
         matches = self.inner.match(online, keys, pairing, score, None, context)
+        if any(group.query is not None or group.rows.ndim == 3 for match in matches for group in match.columns):
+            raise RecipeError(
+                f"Gated cannot take {type(self.inner).__name__}, whose candidates are an anchor's own or meet another "
+                "row of it; take InBatch or AcrossViews"
+            )
         pairs = [_pairs(match) for match in matches]
         found, places, of_all = self._found(gates, pairs, context)
         squares = found.square()
         made: list[Match] = []
         for match, pair, place in zip(matches, pairs, places, strict=True):
-            # Those of one gate together, and among them those that see the same candidates.
-            order = torch.where(place < 0, -1, 2 * place + (pair[0] > pair[1])).argsort(stable=True)
+            # Those of one gate together, and among them those that see the same candidates; which pair comes first says
+            # nothing, so that whoever looks at the first anchors alone sees pairs of any classes.
+            turned = place * _TURN % _PRIME
+            order = torch.where(place < 0, -1, 2 * turned + (pair[0] > pair[1])).argsort(stable=True)
             order = order[(place < 0).sum() :]
-            query = gated_query(match.query.index_select(0, order), squares.index_select(0, place[order]))
+            chosen = place[order]
+            query = gated_query(match.query.index_select(0, order), squares.index_select(0, chosen), chosen)
             groups = tuple(
                 Columns(gated(group.rows), cast(OfPairs, group.relation).of(order), GatedCosine())
                 for group in match.columns
             )
-            made.append(Match(query, groups, match.weight, of_all))
+            made.append(Match(query, groups, match.weight, of_all, len(place) - len(order)))
         return made
 
     def _members(
@@ -189,6 +201,12 @@ class Gated:
     ) -> tuple[Float[Tensor, "pair dim"], list[Int64[Tensor, " anchor"]], Float[Tensor, "class dim"] | None]:
         """The gates of all pairs that stand in any match on any rank; which is each anchor's; those of the classes."""
         count = gates.classes
+        largest = max((int(label.max()) for pair in pairs for label in pair if len(label)), default=-1)
+        if largest >= count:
+            raise RecipeError(
+                f"there are gates of {count} classes, but a row has the label {largest}; give labels from 0 to "
+                f"{count - 1}"
+            )
         codes = [_code(*pair, count) for pair in pairs]
         own = torch.arange(count, device=gates.table.device) if self.classes else None
         everyone = context.comm.gather(torch.cat(codes))

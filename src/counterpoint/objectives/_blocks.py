@@ -12,9 +12,9 @@ from typing import Any, cast
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from counterpoint.errors import RecipeError
+from counterpoint.first_order import first_order
 from counterpoint.objectives._prepared import Group, check, full_precision, prepare
 from counterpoint.sphere import Cosine
 from counterpoint.types import Loss, Match, Score
@@ -209,7 +209,7 @@ class _Cost(torch.autograd.Function):
         return cost
 
     @staticmethod
-    @once_differentiable
+    @first_order
     def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
         ctx: Any, upstream: Tensor
     ) -> tuple[Tensor | None, ...]:

@@ -87,3 +87,33 @@ def full_precision(like: Tensor) -> torch.autocast:
 def cut(length: int, tile: int) -> list[slice]:
     """Tiles of at most this many rows."""
     return [slice(start, min(start + tile, length)) for start in range(0, length, tile)]
+
+
+@dataclass(eq=False)
+class Sums:
+    """For each anchor, the sum of 2^(logit - peak)."""
+
+    peak: Tensor
+    total: Tensor
+
+    @classmethod
+    def none(cls, zeros: Tensor, peak: float = FLOOR) -> "Sums":
+        """Of no candidates."""
+        return cls(torch.full_like(zeros, peak), zeros)
+
+    def at(self, rows: slice) -> "Sums":
+        """Of some anchors, in the same memory."""
+        return Sums(self.peak[rows], self.total[rows])
+
+    def add(self, logit: Tensor, *, spent: bool = False) -> None:
+        """Take in a tile, in place; it may be used up where it is not needed again."""
+        if not logit.shape[1]:
+            return
+        peak = torch.maximum(self.peak, logit.amax(1))
+        more = logit.sub_(peak[:, None]) if spent else logit - peak[:, None]
+        self.total.mul_(self.peak.sub_(peak).exp2_()).add_(more.exp2_().sum(1))
+        self.peak.copy_(peak)
+
+    def level(self) -> Tensor:
+        """Their logarithm, base two."""
+        return (self.peak + self.total.log2()).clamp_min_(FLOOR)

@@ -86,13 +86,15 @@ def contrast(
 ) -> Float[Tensor, ""]:
     """The same as `contrast_dense`, without the matrix: exact forward and backward, in memory linear in the rows.
 
-    Scores are computed tile by tile and thrown away.
+    Scores are computed tile by tile and thrown away; where they are few they are kept for the gradient, which is made
+    with the loss. A second derivative (create_graph) is refused: `contrast_dense` has one.
 
     Args:
         match: the anchors and their candidates.
         temperature: > 0, divides every score.
         denominator: shared by an anchor's positives, or one for each.
-        tile: rows and columns of a tile; None takes what was measured to be fast.
+        tile: rows and columns of a tile, no more than a few of which are held; None takes what was measured to be
+            fast.
 
     Raises:
         RecipeError: no anchor has a positive, or the temperature is not above 0.

@@ -30,9 +30,9 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
-from counterpoint.objectives._prepared import FLOOR, Group, cut, full_precision
+from counterpoint.first_order import first_order
+from counterpoint.objectives._prepared import FLOOR, Group, Sums, cut, full_precision
 from counterpoint.relations import Pairs, Summed
 from counterpoint.sphere import factor
 
@@ -162,34 +162,13 @@ def _by_block(excluded: Pairs, anchors: int, tile: int) -> list[tuple[Tensor, Te
     return found
 
 
-@dataclass(eq=False)
-class _Sums:
-    """For each anchor, the sum of 2^(logit - peak)."""
-
-    peak: Tensor
-    total: Tensor
-
-    def add(self, at: slice, logit: Tensor) -> None:
-        """Take in a tile for these anchors."""
-        if not logit.shape[1]:
-            return
-        peak = torch.maximum(self.peak[at], logit.amax(1))
-        self.total[at] *= (self.peak[at] - peak).exp2_()
-        self.total[at] += (logit - peak[:, None]).exp2_().sum(1)
-        self.peak[at] = peak
-
-    def level(self) -> Tensor:
-        """Their logarithm, base two."""
-        return (self.peak + self.total.log2()).clamp_min_(FLOOR)
-
-
 class _Level(torch.autograd.Function):
     """level_i for each anchor; without keys the anchors are their own candidates."""
 
     @staticmethod
     def forward(ctx: Any, plan: _Plan, query: Tensor, keys: Tensor | None) -> Tensor:
         rows_of = query if keys is None else keys
-        sums = _Sums(query.new_full((len(query),), 0.0 if plan.bounded else FLOOR), query.new_zeros(len(query)))
+        sums = Sums.none(query.new_zeros(len(query)), 0.0 if plan.bounded else FLOOR)
         kept: list[Tensor] = []
         need_query, need_keys = cast(tuple[bool, bool], ctx.needs_input_grad[1:])
         ahead = plan.bounded and keys is not None and need_query and not need_keys
@@ -210,16 +189,16 @@ class _Level(torch.autograd.Function):
                     if plan.twofold(rows, columns):
                         sums.total[columns] += power.sum(0)
                 else:
-                    sums.add(rows, logit)
+                    sums.at(rows).add(logit)
                     if plan.twofold(rows, columns):
-                        sums.add(columns, logit.mT)
+                        sums.at(columns).add(logit.mT)
         level = sums.level()
         ctx.plan, ctx.kept = plan, kept
         ctx.save_for_backward(query, keys, level, pulled)
         return level * math.log(2)
 
     @staticmethod
-    @once_differentiable
+    @first_order
     def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
         ctx: Any, upstream: Tensor
     ) -> tuple[None, Tensor | None, Tensor | None]:

@@ -90,6 +90,12 @@ class ArbitraryPairs:
         if not len(others):
             drawn = torch.full_like(label, -1)
         elif self.pairs < 1 or self.nearest is not None:
+            largest = int(torch.maximum(others[-1], label.max()))
+            if largest >= self.classes:
+                raise RecipeError(
+                    f"ArbitraryPairs(classes={self.classes}) met the label {largest}; labels count from 0, so give as "
+                    "many classes as the data has"
+                )
             drawn = _restricted(label, turn, others, among, _allowed(self, label.device))
         else:
             count = len(others) - among.long()

@@ -16,7 +16,8 @@ __all__ = ["DisjointPairs"]
 class DisjointPairs:
     """Images 2k - 1 and 2k of a batch attract each other, whatever their classes; all rows repel.
 
-    The order of a batch is random, so the pairs are. Of an odd batch the last image has no mate. Nothing of the classes
+    The order of a batch is random, so the pairs are. Of an odd batch the last image has no mate: it is no anchor, but a
+    candidate, in the form of members as it is, under no gate. Nothing of the classes
     is asked but which two they are: rows of the anchor's class and of its mate's repel like all others, and so does the
     anchor itself.
 

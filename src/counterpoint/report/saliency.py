@@ -117,7 +117,10 @@ def write_saliency_page(
     Raises:
         RunError: the page cannot be written.
     """
-    note = "A map is divided by its largest value, so that it says where, not how much: the numbers say that."
+    note = (
+        "The maps of a row are divided by their largest value, so that they say where, not how much: the numbers say "
+        "that. Where one of two images speaks alone, the other's map is dark."
+    )
     shown = Pictures("Maps", note, pictures, tuple(rows), tuple(columns))
     target.parent.mkdir(parents=True, exist_ok=True)
     sections = (Section("maps", "Where it comes from", (), (shown,)), Section("numbers", "How much", (), (numbers,)))

@@ -35,7 +35,7 @@ def write_theory(target: Path, found: Theory, *, name: str, command: str, facts:
     about = (
         "What the theory of contrastive learning says of this run: how near its embeddings are to the minima of "
         "alignment and uniformity, how much of its images two views share, what a bound promises for classification, "
-        "and what the representation ignores. Intervals are of 95 %, for other test images.",
+        "and what the representation ignores. Intervals are of 95 %, for other test images of the same classes.",
         *found.notes,
     )
     return write_sections(
@@ -88,8 +88,9 @@ def _minima(found: Theory) -> Section | None:
         (
             "Alignment is the mean squared distance of two views of an image, at best 0; uniformity the logarithm of "
             "the mean Gaussian potential of two images, at best that of a uniform spread over the sphere, which has a "
-            "closed form. With many negatives the contrastive loss less the logarithm of their number tends to an "
-            "attraction and a spread, least at those same minima (Wang and Isola 2020, theorem 1).",
+            "closed form; few images, which can repel, may do a little better. With many negatives the contrastive "
+            "loss less the logarithm of their number tends to an attraction and a spread, least at those same minima "
+            "(Wang and Isola 2020, theorem 1).",
         ),
         (
             Table(
@@ -102,7 +103,7 @@ def _minima(found: Theory) -> Section | None:
             Table(
                 "limit",
                 f"The contrastive loss at temperature {found.temperature:g} with negatives without end",
-                ("layer", "attraction", "spread", "spread, at least", "sum", f"left at {most:,} negatives"),
+                ("layer", "attraction", "spread", "of a uniform spread", "sum", f"left at {most:,} negatives"),
                 tuple(split),
                 "What is left is the loss with so many negatives less the logarithm of their number, less the sum.",
             ),
@@ -161,19 +162,23 @@ def _bounds(found: Theory) -> Section | None:
         "What the bound promises for tasks among the classes",
         (
             "For pairs drawn from classes, the unsupervised loss bounds the loss of the mean classifier: "
-            "(loss − τ) / (1 − τ), τ being the chance that a negative is of the anchor's class (Arora et al. 2019, "
-            "theorem 4.1). Here a class is its test images, and the expectations are taken over them, so that the "
-            "inequality has no term of generalisation. A bound of 1 or more promises nothing: guessing costs 1.",
+            "(loss − τ l0) / (1 − τ), τ being the chance that a negative is of the anchor's class, and l0 the loss of "
+            "such negatives alone, each with a margin of 0 (Arora et al. 2019, theorem 4.1). Of the hinge, and of one "
+            "negative, l0 is 1. A bound that is not below what guessing costs promises nothing.",
+            "The images are test images, and those of a tuple are different ones. Both sides are taken over the same "
+            "tuples, so that there is no term of generalisation and the inequality cannot fail: the slack says how "
+            "loose it is, not whether it holds.",
             "It is not claimed of the pairs that this run may have been trained on: two augmentations of one image "
-            "are not independent given its class, and the softmax is none of the theorem's losses.",
+            "are not independent given its class. The logistic loss is the softmax cross-entropy at temperature 1, in "
+            "base 2.",
         ),
         (
             Table(
                 "bound",
                 "The first theorem",
                 (
-                    "layer", "loss", "negatives", "τ", "unsupervised loss", "without collision", "in collisions",
-                    "mean classifier", "bound", "slack",
+                    "layer", "loss", "negatives", "τ", "l0", "guessing costs", "unsupervised loss",
+                    "without collision", "in collisions", "mean classifier", "bound", "slack",
                 ),
                 tuple(_bound_row(layer, one) for layer, one in every),
                 f"Largest length of a row: {_radii(found)}.",
@@ -187,7 +192,8 @@ def _bounds(found: Theory) -> Section | None:
                     for layer, one in singles
                     for size in one.blocks
                 ),
-                "The mean of so many images stands for the partner and for the negative.",
+                "The mean of so many images stands for the partner and for the negative; of more than the smallest "
+                "class can give twice, none.",
             ),
             Table(
                 "second-theorem",
@@ -198,7 +204,8 @@ def _bounds(found: Theory) -> Section | None:
                     for layer, one in singles
                     if one.second is not None
                 ),
-                "s(f) is how far a class spreads around its mean; β holds the constant of each loss.",
+                "s(f) is how far a class spreads around its mean; β holds the constant of each loss. Of classes of "
+                "few images s(f) is too large, and with it this bound, which the intervals do not know.",
             ),
             *_tasks(found),
         ),
@@ -207,8 +214,8 @@ def _bounds(found: Theory) -> Section | None:
 
 def _bound_row(layer: Layer, one: Bound) -> tuple[str | float | int | None, ...]:
     return (
-        layer.name, one.loss, one.negatives, one.collision, _text(one.unsupervised), _text(one.unequal),
-        _text(one.equal), _text(one.mean_classifier), *_both(one.first),
+        layer.name, one.loss, one.negatives, one.collision, one.at_zero, one.guess, _text(one.unsupervised),
+        _text(one.unequal), _text(one.equal), _text(one.mean_classifier), *_both(one.first),
     )  # fmt: skip
 
 
@@ -243,11 +250,13 @@ def _tasks(found: Theory) -> tuple[Table, ...]:
             "tasks",
             "Tasks of two classes, learned from training images and judged on test images",
             (
-                "layer", "tasks", "mean classifier's logistic loss", "best linear loss", *right,
+                "layer", "tasks", "mean classifier's logistic loss", "linear classifier's", *right,
                 "unsupervised hinge loss, train", "test",
             ),
             rows,
-            "Losses count a coin's toss as 1. The last two columns differ by what generalisation costs.",
+            "Losses count a coin's toss as 1. The linear classifier is a logistic regression or the mean classifier, "
+            "whichever costs less on the training images. The last two columns differ by what generalisation costs. "
+            "Where no interval stands, none was computed.",
             right,
         ),
     )  # fmt: skip
@@ -278,7 +287,8 @@ def _invariance(found: Theory) -> Section | None:
             "two images: 0 unmoved, 1 as far as another image. A unit fires for the few images that are highest, or "
             "lowest, in it; kept is how many of those it still fires for after the change, and the score that share "
             "over the share of all images, for the fifth of units that keep most: 1 is chance (after Goodfellow et "
-            "al. 2009). A unit that is constant counts as none.",
+            "al. 2009). Thresholds and the best units were chosen on one half of the images, and the other half was "
+            "judged. A unit that is constant counts as none.",
         ),
         (
             Table(

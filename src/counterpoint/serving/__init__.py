@@ -2,7 +2,7 @@
 
 from counterpoint.serving.associate import Association, Associator, load_attributes, save_attributes
 from counterpoint.serving.load import Loaded, load, save_encoder
-from counterpoint.serving.pseudo_labels import PseudoLabelled, cluster_labels
+from counterpoint.serving.pseudo_labels import PseudoLabelled, cluster_labels, keep_labels, kept_labels
 
 __all__ = [
     "Association",
@@ -10,6 +10,8 @@ __all__ = [
     "Loaded",
     "PseudoLabelled",
     "cluster_labels",
+    "keep_labels",
+    "kept_labels",
     "load",
     "load_attributes",
     "save_attributes",

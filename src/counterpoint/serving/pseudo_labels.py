@@ -1,21 +1,27 @@
 """Labels that nobody gave: the clusters of another run's embeddings."""
 
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
+from zipfile import BadZipFile
 
+import numpy as np
 import torch
 from jaxtyping import Int64
 from torch import Tensor
 
-from counterpoint.errors import SourceError
+from counterpoint.errors import CheckpointError, SourceError
 from counterpoint.evaluation.clusters import k_means
+from counterpoint.files import whole
 from counterpoint.serving.load import load
 from counterpoint.types import Dataset, Images, Source, Split
 
-__all__ = ["PseudoLabelled", "cluster_labels"]
+__all__ = ["PseudoLabelled", "cluster_labels", "keep_labels", "kept_labels"]
 
 # Images embedded at a time, of those that lie elsewhere than in memory.
 _ROWS = 4096
+# Images whose pixels are compared when labels are read again, beside all names.
+_LOOKED_AT = 256
 
 
 def cluster_labels(
@@ -69,16 +75,58 @@ class PseudoLabelled:
 
     def load(self) -> Dataset:
         """The data as training sees it: test images have no label."""
-        whole = self.source.load()
+        data = self.source.load()
         return replace(
-            whole,
-            train=self.labelled(whole.train),
-            test=replace(whole.test, labels=None),
-            classes=tuple(f"cluster {number}" for number in range(self.clusters)),
+            data,
+            train=replace(data.train, labels=self.labels(data.train)),
+            test=replace(data.test, labels=None),
+            classes=self.classes,
             super_classes=(),
             super_of=None,
         )
 
-    def labelled(self, split: Split) -> Split:
-        """The images with other labels."""
-        return replace(split, labels=cluster_labels(self.run, split.images, self.clusters, seed=self.seed))
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the clusters."""
+        return tuple(f"cluster {number}" for number in range(self.clusters))
+
+    def labels(self, split: Split) -> Int64[Tensor, " image"]:
+        """The clusters of these images, made now."""
+        return cluster_labels(self.run, split.images, self.clusters, seed=self.seed)
+
+
+def keep_labels(path: Path, split: Split) -> None:
+    """Write a split's labels, with a mark of its images; the file appears whole."""
+    assert split.labels is not None
+    with whole(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, labels=split.labels.cpu().numpy(), images=np.array(_mark(split)))
+
+
+def kept_labels(path: Path, split: Split) -> Int64[Tensor, " image"]:
+    """The labels that were kept for these images.
+
+    Raises:
+        CheckpointError: there is no such file, it is damaged, or it is of other images.
+    """
+    try:
+        with np.load(path) as kept:
+            labels, images = torch.from_numpy(kept["labels"]), str(kept["images"])
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+        raise CheckpointError(
+            f"the labels that this run learned from, {str(path)!r}, cannot be read ({error}); train in a new folder "
+            "with --out"
+        ) from error
+    if len(labels) != len(split) or images != _mark(split):
+        raise CheckpointError(
+            f"the labels in {str(path)!r} were made for other images, or for these in another order; restore the data, "
+            "or train in a new folder with --out"
+        )
+    return labels
+
+
+def _mark(split: Split) -> str:
+    """Of how many images, all names, and the pixels of some."""
+    found = sha256(repr((tuple(split.images.shape), split.names)).encode())
+    some = torch.linspace(0, len(split) - 1, min(len(split), _LOOKED_AT), dtype=torch.float64).long()
+    found.update(split.images[some].contiguous().numpy().tobytes())
+    return found.hexdigest()

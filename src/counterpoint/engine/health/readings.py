@@ -140,7 +140,7 @@ def _pairs(match: Match, temperature: float | None, budget: int) -> dict[str, Te
         "negative": score[negative].sum() / negative.sum(),
         "accuracy": hit[some].mean(),
         "chance": guess[some].mean(),
-        "no_positive": 1 - some.float().mean(),
+        "no_positive": 1 - some.float().mean() * len(match.query) / (len(match.query) + match.left_out),
         "anchors": some.sum().float(),
     }
     if code:
@@ -219,7 +219,7 @@ def _levels(matches: Sequence[Match], objective: Objective) -> dict[str, float]:
                 )
                 for group in match.columns
             ]
-            made.append(Match(_like(match.query[few], value), tuple(alike), match.weight))
+            made.append(Match(_like(match.query[few], value), tuple(alike), match.weight, match.gates))
         loss = objective(made)
         return float(loss.total), loss.anchors
 

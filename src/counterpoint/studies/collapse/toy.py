@@ -6,6 +6,7 @@ W W', where theirs is of a thousand fresh points; and a batch is drawn with repl
 """
 
 from dataclasses import dataclass
+from math import inf
 
 import torch
 from jaxtyping import Float64, Int64
@@ -64,6 +65,7 @@ def collapse_by_augmentation(
     Raises:
         RecipeError: a number out of its range.
     """
+    _check(noise)
     if not 0 <= noisy <= WIDTH:
         raise RecipeError(f"the toy has {WIDTH} dimensions, but noise was asked for in {noisy}; give 0 to {WIDTH}")
     bound = WIDTH**-0.5
@@ -84,7 +86,7 @@ def collapse_by_depth(
 
     Args:
         layers: >= 1; one layer is the control.
-        noise: standard deviation of each view's noise, in every dimension.
+        noise: standard deviation of each view's noise, in every dimension, >= 0.
         lr: of plain gradient descent.
         steps: >= 1.
         every: steps between two looks.
@@ -93,6 +95,7 @@ def collapse_by_depth(
     Raises:
         RecipeError: a number out of its range.
     """
+    _check(noise)
     if layers < 1:
         raise RecipeError(f"a network of {layers} layers was asked for; give 1 or more")
     start = Streams(seed).at("weights")
@@ -104,13 +107,18 @@ def collapse_by_depth(
     return _course(weights, None, torch.full((WIDTH,), noise), lr, steps, every, seed)
 
 
+def _check(noise: float) -> None:
+    if not 0 <= noise < inf:
+        raise RecipeError(f"the toy got noise of {noise}; expected a standard deviation of 0 or more")
+
+
 def _course(
     weights: list[Tensor], bias: Tensor | None, scale: Tensor, lr: float, steps: int, every: int, seed: int
 ) -> Course:
-    if steps < 1 or every < 1 or not lr > 0 or bool((scale < 0).any()):
+    if steps < 1 or every < 1 or not lr > 0:
         raise RecipeError(
-            f"the toy got {steps} steps with a look every {every}, rate {lr} and noise {float(scale.max())}; "
-            "expected 1 or more, 1 or more, a rate above 0 and noise of 0 or more"
+            f"the toy got {steps} steps with a look every {every} and rate {lr}; "
+            "expected 1 or more, 1 or more, and a rate above 0"
         )
     streams = Streams(seed)
     points = streams.at("points").normal(POINTS, WIDTH)
