@@ -378,7 +378,8 @@ def train(
             }
         )
         assess.write_skipped(run, dataset)
-        run.log("start", step=0, images=len(learned), total_steps=facts.total_steps)
+        round_of = facts.steps_per_epoch if any(getattr(m, "per_image", False) for m in model.modules()) else 0
+        run.log("start", step=0, images=len(learned), total_steps=facts.total_steps, round=round_of)
     machine.fabric.barrier()
     plan = Plan(
         seed=asked.seed,
