@@ -35,13 +35,19 @@ class Ablation:
         recipe: of the method.
         left_out: dials and settings that take the part away.
         finding: the doctor's name of what follows.
-        dials: of both, where the recipe's own would hide the effect.
+        dials: of the whole method too, where the recipe's own would hide the effect.
     """
 
     recipe: str
     left_out: Mapping[str, Any]
     finding: str
     dials: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    def asked(self, *, whole: bool = False) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Dials and settings of a run, of the whole method or without its part."""
+        own = {dial.name for dial in find(self.recipe).dials}
+        given = {**self.dials, **({} if whole else self.left_out)}
+        return {k: v for k, v in given.items() if k in own}, {k: v for k, v in given.items() if k not in own}
 
 
 ABLATIONS = {
@@ -82,8 +88,7 @@ class Sizes:
 def trained(name: str, whole: bool, sizes: Sizes) -> dict[str, Any]:
     """One run: findings by step, and accuracy by step."""
     ablation = ABLATIONS[name]
-    own = {dial.name for dial in find(ablation.recipe).dials}
-    more = dict(ablation.dials) if whole else {**ablation.dials, **ablation.left_out}
+    dials, settings = ablation.asked(whole=whole)
     source = Restricted(sources.lookup("cifar10", root=str(sizes.root)), per_class=sizes.images // 10)
     with tempfile.TemporaryDirectory() as place:
         out = Path(place) / "run"
@@ -94,8 +99,8 @@ def trained(name: str, whole: bool, sizes: Sizes) -> dict[str, Any]:
                 encoder="conv",
                 out=out,
                 seed=sizes.seed,
-                dials={"batch_size": 256, "epochs": sizes.epochs} | {k: v for k, v in more.items() if k in own},
-                settings={k: v for k, v in more.items() if k not in own},
+                dials={"batch_size": 256, "epochs": sizes.epochs, **dials},
+                settings=settings,
                 precision="32-true",
                 evaluate_every=1,
                 checkpoint_every=1000,

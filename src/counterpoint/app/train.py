@@ -48,7 +48,7 @@ from counterpoint.random import Streams, forked
 from counterpoint.recipe import Recipe, part_from_json, part_to_json
 from counterpoint.run import Run
 from counterpoint.serving import load, save_encoder
-from counterpoint.types import Dataset, Encoder, Facts, Source, Split
+from counterpoint.types import Dataset, Encoder, Facts, Source, Split, State
 
 __all__ = ["train", "with_unlabelled"]
 
@@ -378,7 +378,7 @@ def train(
             }
         )
         assess.write_skipped(run, dataset)
-        round_of = facts.steps_per_epoch if any(getattr(m, "per_image", False) for m in model.modules()) else 0
+        round_of = facts.steps_per_epoch if any(isinstance(m, State) and m.per_image for m in model.modules()) else 0
         run.log("start", step=0, images=len(learned), total_steps=facts.total_steps, round=round_of)
     machine.fabric.barrier()
     plan = Plan(

@@ -152,7 +152,7 @@ def _pairs(match: Match, temperature: float | None, budget: int) -> dict[str, Te
         "chance": guess[some].mean(),
         "no_positive": 1 - some.float().mean(),
         "anchors": some.sum().float(),
-        "floor": -torch.special.xlogy(share, share).sum(1)[some].mean(),
+        "floor": _entropy(share)[some].mean(),
     }
     if code:
         del found["alignment"]
@@ -182,13 +182,13 @@ def _is_code(match: Match, target: Tensor, part: Tensor) -> bool:
 
 def _codes(target: Float[Tensor, "anchor candidate"]) -> dict[str, Tensor]:
     """How many candidates are used."""
-
-    def entropy(share: Tensor) -> Tensor:
-        return -torch.special.xlogy(share, share).sum(-1)
-
     code = target.double()
-    used, each = entropy(code.mean(0)).exp(), entropy(code).mean().exp()
+    used, each = _entropy(code.mean(0)).exp(), _entropy(code).mean().exp()
     return {"codes": used.new_tensor(float(code.shape[1])), "used": used, "used_each": each}
+
+
+def _entropy(share: Float[Tensor, "*row candidate"]) -> Float[Tensor, "*row"]:
+    return -torch.special.xlogy(share, share).sum(-1)
 
 
 def _by_another(best: Tensor, positive: Tensor, hit: Float[Tensor, " anchor"]) -> Float[Tensor, ""]:
