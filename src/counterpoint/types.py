@@ -595,10 +595,12 @@ class State(nn.Module):
     """Tensors that a stage owns: a queue, a bank, a centre, a moving average, learned centres.
 
     Saved and moved with the model. Parameters are trained; buffers are not. `per_rank` buffers differ by rank and are
-    saved for each. Three moments exist for whoever needs them.
+    saved for each. Rows that are `per_image` stand for single images of the data set: what they say of one is what was
+    learned when it last came. Three moments exist for whoever needs them.
     """
 
     per_rank: bool = False
+    per_image: bool = False
 
     def before_forward(self, model: nn.Module, context: Context) -> None:
         """MoCo moves its average here; SwAV renormalises its prototypes."""

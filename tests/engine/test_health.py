@@ -59,13 +59,16 @@ def test_pairs_agree_with_loops():
     z = noise(20, 6)
     found = read(encoded(z), [pairs(z)], Contrast(0.5))
     unit = torch.nn.functional.normalize(z)
-    positive, negative, hits = [], [], 0
+    positive, negative, ahead, hits = [], [], [], 0
     for i in range(20):
         scores = {j: float(unit[i] @ unit[j]) for j in range(20) if j != i}
         twin = (i + 10) % 20
         positive.append(scores[twin])
         negative += [s for j, s in scores.items() if j != twin]
+        ahead.append(sum(s < scores[twin] for j, s in scores.items() if j != twin) / 18)
         hits += max(scores, key=scores.__getitem__) == twin
+    assert found["ahead"] == pytest.approx(sum(ahead) / 20, rel=1e-4)
+    assert found["floor"] == 0
     assert found["positive"] == pytest.approx(sum(positive) / 20, rel=1e-4)
     assert found["negative"] == pytest.approx(sum(negative) / len(negative), rel=1e-4)
     assert found["accuracy"] == pytest.approx(hits / 20)
@@ -401,9 +404,41 @@ def test_codes_are_judged(used, each, anchors, name):
 
 def test_codes_are_no_floor_to_get_below():
     """The loss falls from the logarithm of their number to their entropy; a fiftieth of that way is next to nothing."""
-    codes = {"codes": 1024.0, "used": 1000.0, "used_each": 500.0, "accuracy": 0.002, "ceiling": 6.93}
+    codes = {"codes": 1024.0, "used": 1000.0, "used_each": 500.0, "accuracy": 0.002, "ceiling": 6.93, "floor": 6.2146}
     assert names(history(*[codes] * 8, loss=6.85)) == []
     assert names(history(*[codes] * 8, loss=6.925)) == ["loss-at-ceiling"]
+
+
+def test_where_all_attract_positives_are_those_above_their_mean():
+    """X-CLR's targets: a twin, a class, and a little for all others. A softmax cannot fall below their entropy."""
+    z = noise(6, 4)
+    target = torch.tensor([[0.0, 0.3, 0.01, 0.5, 0.18, 0.01]]).roll(3, 1).repeat(6, 1)
+    match = Match(z, (Columns(z, Explicit(target, torch.where(target > 0, 0.0, -torch.inf)), Cosine()),))
+    found = read(encoded(z), [match], Contrast(0.5))
+    cosine = torch.nn.functional.cosine_similarity(z[:, None], z[None], dim=2)
+    above = [0, 4]  # .5 and .3; a fifth of the whole is the mean
+    assert found["chance"] == pytest.approx(2 / 5, rel=1e-4)
+    assert found["positive"] == pytest.approx(float(cosine[:, above].mean()), rel=1e-4)
+    entropy = -float(torch.special.xlogy(target[0], target[0]).sum())
+    assert found["floor"] == pytest.approx(entropy, rel=1e-4)
+
+
+def test_a_positive_that_is_ahead_of_most_is_no_ceiling():
+    """Of thousands of candidates the best is rarely the positive, long after the rows have something to say."""
+    stuck = {"accuracy": 0.0, "chance": 4e-5, "anchors": 16.0}
+    assert names(history(*[{**stuck, "ahead": 0.5}] * 40, loss=6.2)) == ["loss-at-ceiling"]
+    assert names(history(*[{**stuck, "ahead": 0.53}] * 40, loss=6.2)) == ["loss-at-ceiling"]  # that may be luck
+    assert names(history(*[{**stuck, "ahead": 0.65}] * 40, loss=6.2)) == []
+    awake = [{**stuck, "ahead": 0.5}] * 30 + [{**stuck, "ahead": 0.8}] * 12
+    assert [names(history(*awake[:count], loss=6.2)) for count in (30, 42)] == [["loss-at-ceiling"], []]
+
+
+def test_rows_that_stand_for_images_are_given_three_epochs():
+    """An image's own row is a random one in the first epoch, and of a younger network in the second."""
+    start = {"event": "start", "step": 0, "round": 100}
+    stuck = history(*[{"accuracy": 0.0, "chance": 4e-5, "ahead": 0.5}] * 40, loss=6.2)
+    assert [names([start, *stuck[:count]]) for count in (29, 40)] == [[], ["loss-at-ceiling"]]
+    assert names(stuck[:29]) == ["loss-at-ceiling"]
 
 
 def test_what_is_drawn_to_one_point_is_told_on_the_way():

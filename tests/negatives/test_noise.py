@@ -123,8 +123,10 @@ def test_two_ranks_deal_the_targets_of_the_whole_batch():
     whole = loss_of(Noise(), state, online)
     state.after_step(nn.Identity(), context(), online, online)
 
+    each = made(), made()  # not by the threads, which share torch's generator
+
     def work(comm):
-        own, mine = made(), share(online, comm.rank)
+        own, mine = each[comm.rank], share(online, comm.rank)
         loss = loss_of(Noise(), own, mine, context(comm=comm))
         own.after_step(nn.Identity(), context(comm=comm), mine, mine)
         return loss, own.assigned

@@ -257,8 +257,10 @@ def test_two_ranks_balance_together_and_keep_one_queue():
     state.after_step(nn.Identity(), context(), earlier, earlier)
     whole = Contrast(0.2)(matches(part, state, online)).total
 
+    each = made(part), made(part)  # not by the threads, which share torch's generator
+
     def work(comm):
-        own, mine = made(part), share(online, comm.rank)
+        own, mine = each[comm.rank], share(online, comm.rank)
         own.load_state_dict(state.state_dict())
         loss = Contrast(0.2)(matches(part, own, mine, context(comm=comm))).total
         own.after_step(nn.Identity(), context(comm=comm), mine, mine)

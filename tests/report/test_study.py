@@ -273,6 +273,21 @@ def test_a_bar_is_as_long_as_its_value_with_interval_and_published_value() -> No
     assert [key.label for key in drawing.keys] == ["published", "interval"]
 
 
+def test_bars_of_names_that_each_have_one_group_stand_in_one_row() -> None:
+    def drawn(groups: dict[str, tuple[float | None, ...]]) -> tuple[str, list[str]]:
+        drawing = draw_bars(Bars("b", "", ("one", "two", "three"), groups, Axis("share", low=0.0)))
+        assert drawing is not None
+        return drawing.svg, [key.label for key in drawing.keys]
+
+    apart, keys = drawn({"x": (0.5, None, None), "y": (None, 0.3, 0.2)})
+    beside, _ = drawn({"x": (0.5, None, 0.1), "y": (None, 0.3, 0.2)})
+    alone, _ = drawn({"x": (0.5, 0.3, 0.2)})
+    assert keys == ["x", "y"]
+    height = [float(re.search(r'viewBox="0 0 [\d.]+ ([\d.]+)"', svg)[1]) for svg in (apart, beside, alone)]
+    assert height[0] == height[2] < height[1]
+    assert apart.count('class="amount"') == 3
+
+
 @pytest.mark.parametrize("axis", [Axis("y", low=0.5), Axis("y", log=True)])
 def test_an_axis_without_zero_has_dots(axis: Axis) -> None:
     drawing = draw_bars(Bars("b", "", ("one",), {"g": (0.8,), "h": (0.7,)}, axis))

@@ -49,7 +49,7 @@ from counterpoint.random import Streams, forked
 from counterpoint.recipe import Recipe, part_from_json, part_to_json
 from counterpoint.run import Run
 from counterpoint.serving import PseudoLabelled, keep_labels, kept_labels, load, save_encoder
-from counterpoint.types import Dataset, Encoder, Facts, Source, Split
+from counterpoint.types import Dataset, Encoder, Facts, Source, Split, State
 
 __all__ = ["train", "with_unlabelled"]
 
@@ -405,7 +405,8 @@ def train(
             }
         )
         assess.write_skipped(run, dataset)
-        run.log("start", step=0, images=len(learned), total_steps=facts.total_steps)
+        round_of = facts.steps_per_epoch if any(isinstance(m, State) and m.per_image for m in model.modules()) else 0
+        run.log("start", step=0, images=len(learned), total_steps=facts.total_steps, round=round_of)
     machine.fabric.barrier()
     plan = Plan(
         seed=asked.seed,

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from counterpoint.distributed import Comm
+from counterpoint.engine.allocator import keep_freed_memory
 from counterpoint.errors import RecipeError
 
 __all__ = ["Machine", "Numerics", "launch", "measured"]
@@ -64,7 +65,7 @@ class Machine:
 
 
 def launch(accelerator: str = "auto", devices: int = 1, num_nodes: int = 1) -> Machine:
-    """Start Fabric, by its own launcher or inside torchrun's processes.
+    """Start Fabric, by its own launcher or inside torchrun's processes; on a CPU, freed memory is kept from here on.
 
     Raises:
         RecipeError: the accelerator or the devices are not there.
@@ -80,6 +81,8 @@ def launch(accelerator: str = "auto", devices: int = 1, num_nodes: int = 1) -> M
         raise RecipeError("--accelerator cuda was asked for, but torch sees no CUDA device here; use --accelerator cpu")
     if accelerator == "auto":
         accelerator = "cuda" if torch.cuda.is_available() else "cpu"
+    if accelerator == "cpu":
+        keep_freed_memory()
     if accelerator == "cuda" and devices > torch.cuda.device_count():
         raise RecipeError(f"--devices {devices} was asked for, but torch sees {torch.cuda.device_count()} CUDA devices")
     with warnings.catch_warnings():

@@ -17,6 +17,7 @@ __all__ = ["Bank"]
 
 
 class _Bank(State):
+    per_image = True
     rows: Tensor
     log_z: Tensor
     settled: Tensor

@@ -12,6 +12,8 @@ __all__ = ["Exemplars"]
 
 
 class _Exemplars(State):
+    per_image = True
+
     def __init__(self, images: int, width: int) -> None:
         super().__init__()
         self.layer = nn.Linear(width, images, bias=False)

@@ -16,6 +16,7 @@ __all__ = ["Noise"]
 
 
 class _Noise(State):
+    per_image = True
     targets: Tensor
     assigned: Tensor
 

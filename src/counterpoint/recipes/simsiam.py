@@ -34,9 +34,10 @@ def simsiam(
 ) -> Recipe:
     """Minus the mean cosine of both directions; the predictor's learning rate stays, the others' falls by a cosine.
 
-    Without the stop-gradient (`--set target=counterpoint.targets:Same`) or without the predictor (`--set
-    heads.predictor=none --set "optim.groups=()"`) all rows fall to one. The paper's views are moco-v2. Deviations:
-    narrower heads, for small encoders; the views of an image go through BatchNorm together.
+    Without the stop-gradient (`--set target=counterpoint.targets:Same`) all rows fall to one. Without the predictor
+    (`--set heads.predictor=none --set "optim.groups=()"`) the paper's network learns nothing; a small one on digits
+    spread its rows all the same. The paper's views are moco-v2. Deviations: narrower heads, for small encoders; the
+    views of an image go through BatchNorm together.
     """
     policy = policy or default(facts.kind, size=facts.size, channels=facts.channels)
     rate = lr * batch_size / 256

@@ -126,7 +126,8 @@ class Bars:
         title: what it shows.
         note: how to read it, one sentence.
         names: of the bars.
-        groups: label to values, one for each name; None leaves a bar out.
+        groups: label to values, one for each name; None leaves a bar out. Where no name has two values, each is one
+            bar in the colour of its group.
         low, high: label to ends of the intervals, where there are any.
         y: the axis of the values.
         marks: label to published values, one for each name, drawn as a tick.

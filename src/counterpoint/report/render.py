@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
@@ -35,9 +36,17 @@ def render(name: str, scripts: Sequence[str], context: Mapping[str, Any]) -> str
     )
     environment.filters["parts"] = parts
     environment.filters["shell"] = shlex.quote
+    environment.filters["marked"] = _marked
     script = "\n".join(map(source, scripts))
     template = environment.get_template(f"{name}.html")
     return template.render(css=Markup(source("page.css")), js=Markup(script), **context)
+
+
+def _marked(text: str) -> Any:
+    """Escaped, and what stands between backticks as code."""
+    from markupsafe import Markup, escape
+
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 
 def safe(value: Any) -> Any:

@@ -34,6 +34,7 @@ FALLEN = 0.4**0.5  # the same, as a share of its highest: three fifths of the sp
 BLURRED = 3e-3  # the same, below which rounding decides which candidate is the best
 FEW = {"z": 3.0, "h": 4.0}  # directions; young or briefly trained projectors use little more than three
 LUCK = 4.5  # standard deviations above guessing
+ROUNDS = 3  # epochs until a row that stands for one image says something: by then it came twice in a changed network
 KINDS = 2.0  # of images that codes tell apart, on average; fewer are next to none
 SPREAD = 0.5  # share of the prototypes that codes could use which they do use, if they are balanced
 SAID = 0.02  # share of the most that a code could tell of its image; as near to the ceiling as a loss may be
@@ -140,18 +141,22 @@ class Chart:
         self.recipe = recipe or {}
         self.readings: list[_Reading] = []
         self.cases = {name: _Case() for name in TITLES}
-        self.recent: deque[tuple[float, float, float]] = deque(maxlen=WINDOW)  # anchors, found, guessed
+        # Anchors, found, guessed, ahead of others.
+        self.recent: deque[tuple[float, float, float, float]] = deque(maxlen=WINDOW)
         self.informed = False  # whether anchors have lately found their positives better than by guessing
         self.learned = False  # whether they ever did
         self.blind = 0  # readings since, at which they did not although their rows were not all one
         self.widest = 0.0  # that the rows ever spread
         self.peak: float | None = None  # of the learning rate
         self.rising = False
+        self.round = 0  # steps until all images have come, where a row stands for each; else 0
 
     def add(self, line: Mapping[str, Any]) -> None:
         """Take in a line; those that say nothing of health are passed over."""
         if line.get("event") == "end":
             self._ended(line)
+        if line.get("event") == "start":
+            self.round = int(line.get("round", 0))
         if line.get("event") != "step":
             return
         rate = float(line.get("lr", 0.0))
@@ -164,7 +169,8 @@ class Chart:
         self.readings.append(read)
         self.widest = max(self.widest, read("std", 0.0))
         anchors = read("anchors", 64.0)
-        self.recent.append((anchors, anchors * read("accuracy", 0.0), anchors * read("chance", 1.0)))
+        found, guessed, ahead = read("accuracy", 0.0), read("chance", 1.0), read("ahead", 0.5)
+        self.recent.append((anchors, anchors * found, anchors * guessed, anchors * ahead))
         self.informed = self._informed()
         self.learned |= self.informed
         if read.step < FIRST or self.rising:
@@ -190,16 +196,20 @@ class Chart:
             self.cases["exploding-updates"] = _Case(case.since or step, PATIENCE, 0, True)
 
     def _informed(self) -> bool:
-        """Whether more anchors than by luck have found a positive, counted from the window's beginning to any reading.
+        """Whether more anchors than by luck have found a positive, or had it ahead of most others.
 
-        Two views of an image count as one.
+        Counted from the window's beginning to any reading, and from any to the last. Two views of an image count as
+        one. By guessing a positive is ahead of a share that is uniform in [0, 1], of variance 1/12.
         """
-        tried = hits = lucky = 0.0
-        for anchors, found, guessed in self.recent:
-            tried, hits, lucky = tried + anchors, hits + found, lucky + guessed
-            chance = min(1.0, lucky / max(1.0, tried))
-            if hits > lucky + LUCK * (2 * tried * chance * (1 - chance)) ** 0.5:
-                return True
+        for readings in (self.recent, reversed(self.recent)):
+            tried = hits = lucky = ahead = 0.0
+            for anchors, found, guessed, before in readings:
+                tried, hits, lucky, ahead = tried + anchors, hits + found, lucky + guessed, ahead + before
+                chance = min(1.0, lucky / max(1.0, tried))
+                if hits > lucky + LUCK * (2 * tried * chance * (1 - chance)) ** 0.5:
+                    return True
+                if ahead > tried / 2 + LUCK * (2 * tried / 12) ** 0.5:
+                    return True
         return False
 
     @property
@@ -288,10 +298,9 @@ def _uniform(chart: Chart) -> bool:
 def _at_ceiling(chart: Chart) -> bool:
     """The loss is that of equal scores, and no positive has lately been found, while there were rows to tell apart."""
     read = chart.readings[-1]
-    if chart.informed or read.loss is None or "ceiling" not in read.health:
+    if chart.informed or read.loss is None or "ceiling" not in read.health or read.step < ROUNDS * chart.round:
         return False
-    # A cross-entropy with codes falls to theirs, not to 0.
-    ceiling, floor = read.health["ceiling"], math.log(max(1.0, read("used_each", 1.0)))
+    ceiling, floor = read.health["ceiling"], read("floor", 0.0)
     high = read.loss > ceiling - 0.02 * (ceiling - floor)
     # Rows of few directions can't tell: that is a fault of its own.
     return chart.blind >= PATIENCE and high and not _few_directions(chart)

@@ -40,16 +40,20 @@ def read(online: Encoded, matches: Sequence[Match], objective: Objective) -> dic
         room_z, room_h  the largest that this could be, with so many rows of such a width
         alignment       mean |x - y|^2 of unit rows over positive pairs of the relation; not of codes
         uniformity      log of the mean of exp(-2 |x - y|^2) over pairs of unit rows of z
-        positive        mean score of positive pairs
+        positive        mean score of positive pairs; where all candidates attract an anchor, of those that do so more
+                        than their mean, which are its positives for the other readings too
         negative        mean score of the other pairs that take part
         accuracy        share of anchors whose best candidate is a positive; of tied ones, the share that is
         chance          the same by guessing
+        ahead           share of an anchor's other candidates that its positives, in the mean, score above; 1/2 by
+                        guessing. With thousands of candidates it rises long before the accuracy
         codes           candidates, where each anchor's target is a code: a distribution over the same prototypes
         used            of these by the codes of all anchors together: exp of the entropy of their mean
         used_each       by the code of one anchor: exp of the mean of their entropies
         anchors         that have a positive, of those looked at
         no_positive     share of anchors without one
         ceiling         the objective where all scores are equal; only for one that ignores what all scores share
+        floor           what a cross-entropy with the anchors' targets cannot fall below, in nats: their entropy
         one_point       the objective where all rows point one way; only for one of directions that has no ceiling
         saturated       share of anchors whose softmax can't teach: one negative holds 99 % of all, or rows of unit
                         length could be 300 logits apart, so that they have to crowd together (too cold); or the logits
@@ -126,9 +130,15 @@ def _pairs(match: Match, temperature: float | None, budget: int) -> dict[str, Te
     score, cosine, target, prior, length = (torch.cat(parts, 1) for parts in zip(*tables, strict=True))
     part = prior > -torch.inf
     code = _is_code(match, target, part)
+    share = (target * part).double()
+    share = share / share.sum(1, keepdim=True).clamp_min(1e-30)
     positive, negative = (target > 0) & part, ~(target > 0) & part
     if code:
         positive, negative = target == target.amax(1, keepdim=True), torch.zeros_like(part)
+    else:
+        above = share > 1.001 / part.sum(1, keepdim=True).clamp_min(1)
+        graded = ~negative.any(1, keepdim=True) & above.any(1, keepdim=True)
+        positive, negative = torch.where(graded, above, positive), torch.where(graded, part & ~above, negative)
     some, pairs = positive.any(1), positive.sum()
     best = score.masked_fill(~part, -torch.inf)
     best = best == best.amax(1, keepdim=True)
@@ -142,10 +152,16 @@ def _pairs(match: Match, temperature: float | None, budget: int) -> dict[str, Te
         "chance": guess[some].mean(),
         "no_positive": 1 - some.float().mean() * len(match.query) / (len(match.query) + match.left_out),
         "anchors": some.sum().float(),
+        "floor": _entropy(share)[some].mean(),
     }
     if code:
         del found["alignment"]
         found |= _codes(target) | {"chance": _by_another(best, positive, hit)}
+    else:
+        both = some & negative.any(1)
+        mean = (score * positive).sum(1, keepdim=True) / positive.sum(1, keepdim=True).clamp_min(1)
+        below = ((score < mean) + 0.5 * (score == mean)) * negative
+        found["ahead"] = (below.sum(1) / negative.sum(1).clamp_min(1))[both].mean()
     several = negative.sum(1) > 1
     if temperature is not None and bool(several.any()):
         logit = (score / temperature + prior).masked_fill(~negative, -torch.inf)[several]
@@ -166,13 +182,13 @@ def _is_code(match: Match, target: Tensor, part: Tensor) -> bool:
 
 def _codes(target: Float[Tensor, "anchor candidate"]) -> dict[str, Tensor]:
     """How many candidates are used."""
-
-    def entropy(share: Tensor) -> Tensor:
-        return -torch.special.xlogy(share, share).sum(-1)
-
     code = target.double()
-    used, each = entropy(code.mean(0)).exp(), entropy(code).mean().exp()
+    used, each = _entropy(code.mean(0)).exp(), _entropy(code).mean().exp()
     return {"codes": used.new_tensor(float(code.shape[1])), "used": used, "used_each": each}
+
+
+def _entropy(share: Float[Tensor, "*row candidate"]) -> Float[Tensor, "*row"]:
+    return -torch.special.xlogy(share, share).sum(-1)
 
 
 def _by_another(best: Tensor, positive: Tensor, hit: Float[Tensor, " anchor"]) -> Float[Tensor, ""]:

@@ -59,8 +59,10 @@ def draw_bars(bars: Bars) -> Drawing | None:
     right = WIDTH - 6 - max(wide(tell(v), SIZE) for v in every)
     at = partial(along, bars.y, across, left, right)
     of = len(bars.groups)
-    thick = ALONE if of == 1 else THICK
-    block = of * (thick + 2) + (9 if beside else 25)
+    apart = of > 1 and all(sum(bar.value is not None for bar in row) <= 1 for row in held)
+    slots = 1 if apart else of
+    thick = ALONE if slots == 1 else THICK
+    block = slots * (thick + 2) + (9 if beside else 25)
     floor = 6 + block * len(held)
     parts = [_grid(bars.y, across, at, floor)]
     start = across[0] if dots else min(max(0.0, across[0]), across[1])
@@ -69,12 +71,14 @@ def draw_bars(bars: Bars) -> Drawing | None:
         parts.append(f'<line class="axis" x1="{zero:.1f}" x2="{zero:.1f}" y1="2" y2="{floor}"/>')
     for i, (name, row) in enumerate(zip(bars.names, held, strict=True)):
         top = 6 + i * block + (0 if beside else 17)
-        anchor = f'x="{left - 8:.0f}" y="{top + of * (thick + 2) / 2 + 3:.1f}" text-anchor="end"'
+        anchor = f'x="{left - 8:.0f}" y="{top + slots * (thick + 2) / 2 + 3:.1f}" text-anchor="end"'
         place = anchor if beside else f'x="8" y="{top - 5}"'
         shown = escape(cut(name, WIDTH - 10, SIZE))
         parts.append(f'<text class="bar-name" {place}><title>{escape(name)}</title>{shown}</text>')
         for j, bar in enumerate(row):
-            y = top + j * (thick + 2)
+            if apart and bar.value is None:
+                continue
+            y = top + (0 if apart else j) * (thick + 2)
             tip = escape(_said(bar, tell, label=of > 1))
             drawn = _dot(bar, at, y, thick, j) if dots else _block(bar, at, across, y, thick, j)
             reached = (bar.value, bar.high, bar.published) if bar.value is not None else ()
@@ -88,7 +92,7 @@ def draw_bars(bars: Bars) -> Drawing | None:
         for label, values in others:
             if (value := values[i]) is not None:
                 said = escape(f"{label}: {tell(value)}")
-                parts.append(_tick(at(value), top - 2, top + of * (thick + 2), said))
+                parts.append(_tick(at(value), top - 2, top + slots * (thick + 2), said))
     svg = "".join([opening("bars-chart", floor + 22, _spoken(bars, held, tell)), *parts, "</svg>"])
     return Drawing(svg, tuple(_keys(bars, dots=dots)), bars.y.label)
 

@@ -4,18 +4,18 @@ A method that takes V views of an image gets epochs * 2 / V passes over the imag
 two views is `epochs`. Patches count by the pixels that they fill; passes of a moving average's network and the size of
 a crop are not counted.
 
-What that costs, on two cores with one thread for each of two runs. A step of SimCLR with `conv` on 512 images of 32
-pixels takes .22 s. 25,000 images have 48 whole batches, 16 epochs 768 steps: 169 s a run, or 211 s with a quarter more
-for second networks and small crops. Of 29 methods, the autoencoder among them, in runs of that length:
+What that costs, on two cores with one thread for each of two runs, by the logs of a machine that did other work too, in
+hours of one core:
 
-    CIFAR-10, 3 seeds         3.0
-    Fashion-MNIST, 1 seed     0.8    28 pixels in place of 32, one channel
-    6 trials of a quarter     1.5
-    together                  5.3 x 29 x 211 s = 32,400 s
+    tuning, 6 trials of a quarter     4.7
+    CIFAR-10, 29 runs of a seed       2.5    of which Selfie .5 and CPC .2: a patch has a map as large as an image's
+    reading them                       .3    probes, few labels, neighbours, 1,022 super-classes, the baselines once
+    three seeds                       8.4
+    Fashion-MNIST, one seed           2.4    by its pixels, not run to the end yet
+    together                         15.5
 
-and of evaluations (probes, few labels, neighbours, 1,022 super-classes), by an estimate that awaits an idle machine,
-4 x 29 x 70 s = 8,100 s, of trials 6 x 29 x 8 s = 1,400 s. That is 41,900 s of one core: 5.8 hours of two, which leaves
-2.2 of eight for another study.
+That is 7.8 hours of two cores beside other work. A step of SimCLR with `conv` on 512 images of 32 pixels took .29 s
+there and takes .2 s on an idle machine (bfloat16), so that less is to be expected of one.
 """
 
 __all__ = ["BATCH", "EPOCHS", "IMAGES", "QUARTER", "epochs_of"]

@@ -1,7 +1,7 @@
 """Which methods take part, with what budget and dials: all recipes that suit the data, none of them named here."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, Literal
 
 from counterpoint import encoders
@@ -11,7 +11,7 @@ from counterpoint.studies.cells import composed, dials_of
 from counterpoint.studies.league.budget import epochs_of
 from counterpoint.studies.study import Cell
 from counterpoint.targets import Pixels
-from counterpoint.types import Facts, Source
+from counterpoint.types import Encoder, Facts, Source
 from counterpoint.views import Views
 
 __all__ = ["Entry", "Group", "entered", "listed", "named", "trained_as", "views_of"]
@@ -172,7 +172,20 @@ def entered(
         group = "control" if isinstance(recipe.target, Pixels) else group
         own_batch = composed(trained_as(name, source, encoder, epochs=1), facts).batch_size
         size = min(batch, own_batch) if recipe.views.grids else batch
-        own = "" if recipe.encoder == shared else str(recipe.encoder)
+        own = _changed(recipe.encoder, shared)
         found.append(Entry(every[name], group, views, size, epochs_of(views, epochs), dials, own))
     order: tuple[Group, ...] = ("no labels", "labels", "control")
     return tuple(sorted(found, key=lambda entry: order.index(entry.group))), reasons
+
+
+def _changed(encoder: Encoder, shared: Encoder) -> str:
+    """What a method puts around the shared encoder, the outermost first: `Patched(patch=8), WithoutBatchNorm()`."""
+    around: list[str] = []
+    while encoder != shared and is_dataclass(encoder):
+        values = {f.name: getattr(encoder, f.name) for f in fields(encoder)}
+        inner = values.pop("inner", None)
+        around.append(f"{type(encoder).__name__}({', '.join(f'{k}={v!r}' for k, v in values.items())})")
+        if inner is None:
+            break
+        encoder = inner
+    return ", ".join(around) if is_dataclass(encoder) or encoder == shared else str(encoder)

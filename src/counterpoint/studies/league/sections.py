@@ -1,6 +1,6 @@
 """The page: the ranking first, then what it rests on."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -19,6 +19,7 @@ __all__ = ["About", "league_sections"]
 
 Row = tuple[str | float | int | bool | None, ...]
 
+GROUPS = ("no labels", "labels", "control", "baseline")
 
 _LEARNED = ("scores", "learned")
 _PLANE = ("view_alignment", "uniformity")
@@ -132,18 +133,23 @@ def _ranking(results: Results, about: About, ranked: Ranked) -> Section:
         percent=("accuracy", "spread", "low", "high"),
     )
     shown = sorted(
-        [(entry.signature.title, found) for entry, found in ranked]
-        + [(said, one) for key, said in BASELINES.items() if (one := beaten[key]) is not None],
-        key=lambda pair: -pair[1].mean,
+        [(entry.signature.title, entry.group, found) for entry, found in ranked]
+        + [(said, "baseline", one) for key, said in BASELINES.items() if (one := beaten[key]) is not None],
+        key=lambda line: -line[2].mean,
     )
+
+    def by_group(take: Callable[[Crossed], float | None]) -> dict[str, tuple[float | None, ...]]:
+        groups = dict.fromkeys(group for _, group, _ in sorted(shown, key=lambda line: GROUPS.index(line[1])))
+        return {name: tuple(take(found) if group == name else None for _, group, found in shown) for name in groups}
+
     bars = Bars(
         "Linear probe accuracy",
         "Means over seeds with 95 % intervals over seeds and test images; the best first.",
-        tuple(name for name, _ in shown),
-        {"accuracy": tuple(found.mean for _, found in shown)},
+        tuple(name for name, _, _ in shown),
+        by_group(lambda found: found.mean),
         Axis("linear probe accuracy", percent=True, low=0.0),
-        {"accuracy": tuple(found.low for _, found in shown)},
-        {"accuracy": tuple(found.high for _, found in shown)},
+        by_group(lambda found: found.low),
+        by_group(lambda found: found.high),
     )
     words = [
         "Methods of the group labels are told the classes of all training images and are ranked apart; a control "
