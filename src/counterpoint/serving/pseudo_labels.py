@@ -109,7 +109,7 @@ def kept_labels(path: Path, split: Split) -> Int64[Tensor, " image"]:
         CheckpointError: there is no such file, it is damaged, or it is of other images.
     """
     try:
-        with np.load(path) as kept:
+        with path.open("rb") as file, np.load(file) as kept:
             labels, images = torch.from_numpy(kept["labels"]), str(kept["images"])
     except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
         raise CheckpointError(
