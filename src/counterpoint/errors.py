@@ -29,6 +29,8 @@ __all__ = [
     "nearest",
 ]
 
+_TOLD = 60  # names in one message
+
 
 class CounterpointError(Exception):
     """The root: whatever the library says to a person. Its exit code on the command line is 2, a user's mistake."""
@@ -76,7 +78,7 @@ class MissingExtra(CounterpointError):
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """The tail of a message about an unknown name: the nearest known one where there is one, and all of them.
+    """The tail of a message about an unknown name: the nearest known one where there is one, and all, or some of many.
 
     Example:
         >>> nearest("simclear", ["simclr", "supcon"])
@@ -85,4 +87,5 @@ def nearest(word: str, known: Iterable[str]) -> str:
     names = sorted(known)
     close = get_close_matches(word, names, n=1)
     guess = f"did you mean {close[0]!r}? " if close else ""
-    return f"{guess}known: {', '.join(names) if names else 'none'}"
+    told = names if len(names) <= _TOLD else [*names[: _TOLD // 4], f"and {len(names) - _TOLD // 4} more"]
+    return f"{guess}known: {', '.join(told) if told else 'none'}"

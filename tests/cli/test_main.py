@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import counterpoint
+import counterpoint.studies.league  # before `counterpoint.app` is replaced, of which it needs the real one
 from counterpoint import cli
 from counterpoint._version import __version__
 from counterpoint.errors import DivergenceError, SourceError
@@ -74,7 +75,21 @@ def test_only_what_was_typed_is_passed(shell: Shell) -> None:
     assert (name, args) == ("train", ("simclr",))
     assert given == {
         **dict.fromkeys(
-            ["source", "root", "size", "labels", "group", "encoder", "out", "seed", "config", "warm_from", "max_time"]
+            [
+                "source",
+                "root",
+                "size",
+                "labels",
+                "labels_from",
+                "clusters",
+                "group",
+                "encoder",
+                "out",
+                "seed",
+                "config",
+                "warm_from",
+                "max_time",
+            ]
         ),
         **dict.fromkeys(
             ["evaluate_every", "checkpoint_every", "keep", "accelerator", "devices", "num_nodes", "preset"]
@@ -96,7 +111,7 @@ def test_every_flag_arrives(shell: Shell) -> None:
         "--set a.b=c=d --max-time 1h30m --evaluate-every 5 --no-evaluate --no-report --checkpoint-every 2 --keep 4 "
         "--accelerator cpu --devices 2 --num-nodes 1 --precision 32-true --channels-last no "
         "--micro-batch 128 --tensorboard --download "
-        "--memory 2GiB --cache none --preset cifar "
+        "--memory 2GiB --cache none --preset cifar --labels-from runs/b --clusters 20 "
         "--test-share 0.3 --bad-share 0.5 --dry-run --from timm:resnet18 --quiet"
     )
     done = shell(line)
@@ -106,6 +121,8 @@ def test_every_flag_arrives(shell: Shell) -> None:
         "root": Path("my photos"),
         "size": 48,
         "labels": "a.csv",
+        "labels_from": "runs/b",
+        "clusters": 20,
         "group": "burst",
         "test_share": 0.3,
         "bad_share": 0.5,
@@ -260,7 +277,7 @@ def test_a_defect_is_not_hidden(shell: Shell, error: Exception) -> None:
 def test_evaluate(shell: Shell) -> None:
     done = shell("evaluate runs/first")
     assert (done.code, done.err) == (0, f"counterpoint {__version__} · evaluate runs/first\n")
-    assert shell.calls == [("evaluate", (Path("runs/first"),), {}), ("show_table", ("the scores",), {})]
+    assert shell.calls == [("evaluate", (Path("runs/first"),), {"theory": False}), ("show_table", ("the scores",), {})]
 
 
 def test_report(shell: Shell) -> None:

@@ -123,14 +123,7 @@ class Loaded:
             images = images.float()
         elif images.dtype != torch.uint8:
             raise ShapeError(f"got {str(images.dtype).removeprefix('torch.')}, expected uint8, or float in [0, 1]")
-        if images.shape[1] == 3 and self.facts.channels == 1:
-            # The luma of ITU-R 601, as in decoding.
-            weights = torch.tensor([0.299, 0.587, 0.114], device=images.device)[None, :, None, None]
-            grey = (images.float() * weights).sum(1, keepdim=True)
-            images = grey.round().to(torch.uint8) if images.dtype == torch.uint8 else grey
-        elif images.shape[1] == 1 and self.facts.channels == 3:
-            images = images.expand(-1, 3, -1, -1)
-        return sources.fit_images(images, self.facts.size)
+        return sources.fit_images(sources.in_channels(images, self.facts.channels), self.facts.size)
 
 
 def load(path: str | Path, *, device: str = "cpu") -> Loaded:

@@ -9,7 +9,7 @@ from counterpoint.sources.given import hold_out, image_files, read_files, read_i
 from counterpoint.sources.idx import Idx
 from counterpoint.sources.ondemand import joined
 from counterpoint.sources.parquet import Parquet
-from counterpoint.sources.pixels import fit_images, measure
+from counterpoint.sources.pixels import fit_images, in_channels, measure
 from counterpoint.sources.stl10 import Stl10
 from counterpoint.sources.storage import Storage, bytes_of, storing, told
 
@@ -26,6 +26,7 @@ __all__ = [
     "fit_images",
     "hold_out",
     "image_files",
+    "in_channels",
     "joined",
     "lookup",
     "measure",

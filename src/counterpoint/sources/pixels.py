@@ -79,3 +79,25 @@ def fit_images(
         scaled = interpolate(part, (high, wide), mode="bilinear", antialias=True, align_corners=False)
         fitted[start : start + step] = scaled[..., top : top + size, left : left + size]
     return fitted
+
+
+def in_channels(
+    images: Shaped[Tensor, "image channel height width"], channels: int
+) -> Shaped[Tensor, "image channels height width"]:
+    """Grey images as three equal planes, without a copy; coloured ones as grey by the luma of ITU-R 601.
+
+    Args:
+        images: of one channel or three, uint8 or float.
+        channels: 1 or 3.
+    """
+    if images.shape[1] == channels:
+        return images
+    if channels == 3:
+        return images.expand(-1, 3, -1, -1)
+    weights = torch.tensor([0.299, 0.587, 0.114], device=images.device)[None, :, None, None]
+    grey = torch.empty(len(images), 1, *images.shape[2:], dtype=images.dtype, device=images.device)
+    step = max(1, _CHUNK // images[0].numel()) if len(images) else 1
+    for start in range(0, len(images), step):
+        part = (images[start : start + step].float() * weights).sum(1, keepdim=True)
+        grey[start : start + step] = part if images.is_floating_point() else part.round()
+    return grey

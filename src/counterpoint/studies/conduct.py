@@ -20,7 +20,7 @@ from counterpoint.report.study import write_study
 from counterpoint.report.tables import write_tables
 from counterpoint.studies.cells import CELLS, adopt, asked_for, difference, digest, folder_of
 from counterpoint.studies.claims import SCALES, decide, measured, record, tally
-from counterpoint.studies.listing import named_studies
+from counterpoint.studies.listing import named_studies, study_module
 from counterpoint.studies.own import read_own
 from counterpoint.studies.plan import different
 from counterpoint.studies.runner import run
@@ -60,8 +60,7 @@ def _function(name: str) -> Callable[..., Study]:
         raise RecipeError(
             f"there is no study {name!r}; {nearest(wanted, known)}; your own is a FILE.toml or module:function"
         )
-    module = wanted.replace("-", "_")
-    return getattr(importlib.import_module(f"counterpoint.studies.{module}"), module)
+    return getattr(importlib.import_module(study_module(wanted)), wanted.replace("-", "_"))
 
 
 def find_study(

@@ -3,21 +3,42 @@
 import ast
 from pathlib import Path
 
-__all__ = ["named_studies"]
+__all__ = ["named_studies", "study_module"]
 
 FOLDER = Path(__file__).parent
 
 
 def named_studies() -> dict[str, str]:
-    """Name and first line of each study: a file or folder here that holds a function of its own name for one."""
-    found: dict[str, str] = {}
-    for path in sorted([*FOLDER.glob("*.py"), *FOLDER.glob("*/__init__.py")]):
-        name = path.parent.name if path.stem == "__init__" else path.stem
+    """Name and first line of each study.
+
+    A file or folder here that holds a function of its own name for one; in a folder also a file whose function is
+    called after both: `simlap_transfer` in `simlap/transfer.py`.
+    """
+    return {name.replace("_", "-"): said for name, (_, said) in _found().items()}
+
+
+def study_module(name: str) -> str:
+    """Where the function of a study is, as `counterpoint.studies.simlap.transfer`.
+
+    Args:
+        name: of `named_studies`.
+    """
+    return _found()[name.replace("-", "_")][0]
+
+
+def _found() -> dict[str, tuple[str, str]]:
+    found: dict[str, tuple[str, str]] = {}
+    for path in sorted([*FOLDER.glob("*.py"), *FOLDER.glob("*/*.py")]):
+        within = path.relative_to(FOLDER).with_suffix("").parts
+        parts = within[:-1] if within[-1] == "__init__" else within
+        if not parts:
+            continue
+        name = "_".join(parts)
         tree = ast.parse(path.read_text(encoding="utf-8"))
-        if path.parent.name != "__pycache__" and any(_makes(node, name) for node in tree.body):
+        if any(_makes(node, name) for node in tree.body):
             said = (ast.get_docstring(tree) or "").partition("\n")[0]
-            found[name.replace("_", "-")] = said.rstrip(".")
-    return found
+            found[name] = ".".join(("counterpoint.studies", *parts)), said.rstrip(".")
+    return dict(sorted(found.items()))
 
 
 def _makes(node: ast.stmt, name: str) -> bool:

@@ -1,12 +1,14 @@
 """A part of a data set: fewer classes, fewer images of each."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Int64
 from torch import Tensor
 
-from counterpoint.errors import SourceError
+from counterpoint.errors import SourceError, nearest
+from counterpoint.studies.subsets import SUBSETS
 from counterpoint.types import Dataset, Source, Split
 
 __all__ = ["Restricted"]
@@ -14,49 +16,77 @@ __all__ = ["Restricted"]
 
 @dataclass(frozen=True)
 class Restricted:
-    """The first classes of a source, and of the training split the first images of each.
+    """Some classes of a source, and of the training split the first images of each.
 
     Args:
         source: of the images, with labels.
-        classes: how many; None keeps all.
+        classes: how many, the first ones; or which: names of classes, of super-classes, or of `SUBSETS`; None keeps
+            all. Of a class that has several names, as `koala, koala bear`, one is enough.
         per_class: training images of each class, in the order of the data, fewer where a class has fewer; None: all.
     """
 
     source: Source
-    classes: int | None = None
+    classes: int | tuple[str, ...] | None = None
     per_class: int | None = None
 
     def load(self) -> Dataset:
-        """The part.
+        """The part; with its super-classes where classes are named.
 
         Raises:
-            SourceError: no labels, or fewer classes than are asked for.
+            SourceError: no labels, fewer classes than are asked for, or a name that is none.
         """
         whole = self.source.load()
-        count = len(whole.classes) if self.classes is None else self.classes
-        if not 2 <= count <= len(whole.classes):
+        if isinstance(self.classes, tuple):
+            kept = _named(whole, self.classes)
+        else:
+            kept = tuple(range(len(whole.classes) if self.classes is None else self.classes))
+        if not 2 <= len(kept) <= len(whole.classes):
             raise SourceError(
-                f"{count} classes were asked for, but {whole.name!r} has {len(whole.classes)}; ask for 2 up to that"
+                f"{len(kept)} classes were asked for, but {whole.name!r} has {len(whole.classes)}; ask for 2 up to that"
             )
-        train, test = (
-            split.rows(_kept(split, count, most)) for split, most in ((whole.train, self.per_class), (whole.test, None))
-        )
+        train, test = (_part(split, kept, most) for split, most in ((whole.train, self.per_class), (whole.test, None)))
         each = "" if self.per_class is None else f", at most {self.per_class:,} training images of each"
+        supers, super_of = (), None
+        if isinstance(self.classes, tuple) and whole.super_of is not None:
+            above, super_of = whole.super_of[list(kept)].unique(return_inverse=True)
+            supers = tuple(whole.super_classes[int(i)] for i in above)
+        which = f"the first {len(kept)} classes" if not isinstance(self.classes, tuple) else ", ".join(self.classes)
         return replace(
             whole,
             train=train,
             test=test,
-            classes=whole.classes[:count],
-            super_classes=(),
-            super_of=None,
+            classes=tuple(whole.classes[i] for i in kept),
+            super_classes=supers,
+            super_of=super_of,
             unlabelled=None,
-            split=f"{whole.split}; the first {count} classes{each}",
+            split=f"{whole.split}; {which}{each}",
         )
 
 
-def _kept(split: Split, classes: int, most: int | None) -> Int64[Tensor, " kept"]:
+def _named(whole: Dataset, asked: Sequence[str]) -> tuple[int, ...]:
+    """Numbers of the classes, in the data's order."""
+    by_name = {name: {i} for i, full in enumerate(whole.classes) for name in (full, *full.split(", "))}
+    for i, above in enumerate([] if whole.super_of is None else whole.super_of.tolist()):
+        by_name.setdefault(whole.super_classes[above], set()).add(i)
+    chosen: set[int] = set()
+    for name in asked:
+        for each in SUBSETS.get(name, (name,)):
+            if each not in by_name:
+                of = f" (of {name})" if name in SUBSETS else ""
+                raise SourceError(f"{whole.name!r} has no class {each!r}{of}; {nearest(each, by_name)}")
+            chosen |= by_name[each]
+    return tuple(sorted(chosen))
+
+
+def _part(split: Split, classes: Sequence[int], most: int | None) -> Split:
     labels = split.labels
     if labels is None:
-        return torch.arange(0)
-    found = [torch.nonzero(labels == label)[:most, 0] for label in range(classes)]
-    return torch.cat(found).sort().values
+        return split.rows(torch.arange(0))
+    number = torch.full((max(max(classes), int(labels.max())) + 1 if len(labels) else 1,), -1, dtype=labels.dtype)
+    number[list(classes)] = torch.arange(len(classes), dtype=labels.dtype)
+    rows = _rows(labels, classes, most)
+    return replace(split.rows(rows), labels=number[labels[rows]])
+
+
+def _rows(labels: Int64[Tensor, " image"], classes: Sequence[int], most: int | None) -> Int64[Tensor, " kept"]:
+    return torch.cat([torch.nonzero(labels == label)[:most, 0] for label in classes]).sort().values

@@ -1,0 +1,1 @@
+"""SimLAP: arbitrary pairs of classes as positives, in subspaces that learned gates open."""
