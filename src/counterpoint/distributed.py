@@ -18,10 +18,10 @@ import torch
 import torch.distributed as dist
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from counterpoint.errors import NoPositives, RecipeError
+from counterpoint.first_order import first_order
 from counterpoint.types import Encoded, Loss, Ranked, Rows, State
 
 __all__ = ["Comm", "GlobalBatchNorm"]
@@ -258,7 +258,7 @@ class _Gather(torch.autograd.Function):
         return _gathered(t, comm.world)
 
     @staticmethod
-    @once_differentiable
+    @first_order
     def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
         return _summed(upstream[0])[ctx.rows], None
 
@@ -269,7 +269,7 @@ class _Sum(torch.autograd.Function):
         return _summed(t)
 
     @staticmethod
-    @once_differentiable
+    @first_order
     def backward(ctx: Any, *upstream: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
         return _summed(upstream[0])
 
@@ -308,7 +308,7 @@ class _Normalise(torch.autograd.Function):
         return functional.batch_norm(x, mean, var, weight, bias, training=False, eps=eps)
 
     @staticmethod
-    @once_differentiable
+    @first_order
     def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
         ctx: Any, *upstream: Tensor
     ) -> tuple[Tensor | None, ...]:
