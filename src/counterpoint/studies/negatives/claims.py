@@ -155,8 +155,8 @@ def _mixtures(mixed: Sequence[Place]) -> Claim:
 
     return _claim(
         "mixtures-are-hard",
-        f"Mixtures are harder than keys: they have more of the gradient than of the negatives ({row['negatives']} "
-        "keys).",
+        "Mixtures are harder than keys: they have more of the gradient than of the negatives "
+        f"({mixed[-1].number:,} keys).",
         "Kalantidis et al. 2020",
         f"Share of the repulsion on mixtures less their share of the negatives, mean over temperatures, {STEPS}.",
         "the difference is above 0",
