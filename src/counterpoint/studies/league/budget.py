@@ -13,8 +13,9 @@ hours of one core:
     three seeds                       8.4
     Fashion-MNIST, one seed           2.4    by its pixels, not run to the end yet
     together                         15.5
+    `negatives`, 177 runs             3.6
 
-That is 7.8 hours of two cores beside other work. A step of SimCLR with `conv` on 512 images of 32 pixels took .29 s
+That is 9.6 hours of two cores beside other work. A step of SimCLR with `conv` on 512 images of 32 pixels took .29 s
 there and takes .2 s on an idle machine (bfloat16), so that less is to be expected of one.
 """
 

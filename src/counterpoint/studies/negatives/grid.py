@@ -1,9 +1,9 @@
 """Where negatives come from, how many, at which temperature: the runs, all on one encoder with one budget of views.
 
-What they cost on two cores, one thread for each of two runs. A step of SimCLR with `conv` on 512 images of 32 pixels
-takes .22 s, 25,000 images have 48 whole batches, and a run of 4 epochs takes 42 s. 5 sources x 3 numbers x 3
-temperatures x 3 seeds are 135 runs, 7 mixings x 2 data sets x 3 seeds 42 shorter ones of about 35 s; reading one takes
-about 15 s, or 5 s where there is no probe. Together 9,400 s of one core: 78 minutes of two.
+What they cost, by the logs of two cores that did other work too, one thread for each of two runs: 5 sources x 3 numbers
+x 3 temperatures x 3 seeds are 135 runs, 7 mixings x 2 data sets x 3 seeds 42 shorter ones; together 2.9 hours of one
+core to train and .8 to read, 1.8 hours of two. A step of SimCLR with `conv` on 512 images of 32 pixels takes .22 s on an
+idle core, and a run of 4 epochs, 48 whole batches each, 42 s.
 """
 
 from collections.abc import Sequence
