@@ -10,10 +10,8 @@ finding of log.jsonl, at the step at which it was said. Test images are not read
 
 import argparse
 import json
-import tempfile
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,51 +19,9 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.harness import environment
-from counterpoint import app, sources
-from counterpoint.errors import DivergenceError
-from counterpoint.signature import find
+from counterpoint import sources
+from counterpoint.studies.dimensional_collapse.lead import ABLATIONS, fallen, followed
 from counterpoint.studies.restricted import Restricted
-
-
-@dataclass(frozen=True)
-class Ablation:
-    """A method, and what is left out of it.
-
-    Args:
-        recipe: of the method.
-        left_out: dials and settings that take the part away.
-        finding: the doctor's name of what follows.
-        dials: of the whole method too, where the recipe's own would hide the effect.
-    """
-
-    recipe: str
-    left_out: Mapping[str, Any]
-    finding: str
-    dials: Mapping[str, Any] = field(default_factory=dict[str, Any])
-
-    def asked(self, *, whole: bool = False) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Dials and settings of a run, of the whole method or without its part."""
-        own = {dial.name for dial in find(self.recipe).dials}
-        given = {**self.dials, **({} if whole else self.left_out)}
-        return {k: v for k, v in given.items() if k in own}, {k: v for k, v in given.items() if k not in own}
-
-
-ABLATIONS = {
-    "NT-Xent without negatives": Ablation(
-        "simclr",
-        {
-            "objective": "counterpoint.objectives:CosineRegression",
-            "negatives": "counterpoint.negatives:OtherViews",
-        },
-        "complete-collapse",
-    ),
-    "BYOL without predictor": Ablation("byol", {"heads.predictor": "none"}, "complete-collapse"),
-    "SimSiam without stop-gradient": Ablation("simsiam", {"target": "counterpoint.targets:Same"}, "complete-collapse"),
-    "SwAV without Sinkhorn": Ablation("swav", {"negatives.iterations": 0}, "one-prototype"),
-    "DINO without centring": Ablation("dino", {"negatives.momentum": 1.0}, "one-prototype", {"target_warmup": 30.0}),
-    "DINO without sharpening": Ablation("dino", {"negatives.temperature": 0.1}, "uniform-assignments"),
-    "alignment without uniformity": Ablation("align_uniform", {"uniform": 0.0}, "complete-collapse"),
-}
 
 
 @dataclass(frozen=True)
@@ -87,46 +43,19 @@ class Sizes:
 
 def trained(name: str, whole: bool, sizes: Sizes) -> dict[str, Any]:
     """One run: findings by step, and accuracy by step."""
-    ablation = ABLATIONS[name]
-    dials, settings = ablation.asked(whole=whole)
     source = Restricted(sources.lookup("cifar10", root=str(sizes.root)), per_class=sizes.images // 10)
-    with tempfile.TemporaryDirectory() as place:
-        out = Path(place) / "run"
-        with suppress(DivergenceError):  # the log says so
-            app.train(
-                ablation.recipe,
-                source=source,
-                encoder="conv",
-                out=out,
-                seed=sizes.seed,
-                dials={"batch_size": 256, "epochs": sizes.epochs, **dials},
-                settings=settings,
-                precision="32-true",
-                evaluate_every=1,
-                checkpoint_every=1000,
-                evaluate=False,
-                report=False,
-                quiet=True,
-            )
-        lines = [json.loads(text) for text in (out / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+    found = followed(
+        ABLATIONS[name], source, whole=whole, encoder="conv", batch=256, epochs=sizes.epochs, seed=sizes.seed
+    )
     return {
         "name": name,
         "whole": whole,
         "seed": sizes.seed,
         "images": sizes.images,
         "epochs": sizes.epochs,
-        "accuracy": [(line["step"], line["knn_accuracy"]) for line in lines if line["event"] == "validate"],
-        "findings": [(line["step"], line["name"]) for line in lines if line["event"] == "finding"],
+        "accuracy": list(found.accuracy),
+        "findings": list(found.findings),
     }
-
-
-def fallen(accuracy: Sequence[tuple[int, float]], whole: Sequence[tuple[int, float]], count: int) -> int | None:
-    """The first step from which on the first accuracy is below the other by two standard errors; None: it is not."""
-    since: int | None = None
-    for (step, a), (_, b) in zip(accuracy, whole, strict=False):
-        error = ((a * (1 - a) + b * (1 - b)) / count) ** 0.5
-        since = (step if since is None else since) if a < b - 2 * error else None
-    return since
 
 
 def table(lines: Sequence[dict[str, Any]]) -> None:

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 import counterpoint as cp
-from counterpoint.app.theory import _changes
+from counterpoint.app.theory import changes
 from counterpoint.cli.evaluate import evaluate
 from counterpoint.errors import ShapeError
 
@@ -36,7 +36,7 @@ def trained(folder, classes):
 def test_each_change_is_what_it_says():
     images = torch.full((6, 3, 16, 16), 200, dtype=torch.uint8)
     images[:, :, :, :8] = 100
-    found = {(change.kind, change.strength): pixels for change, pixels in _changes(images, 0)}
+    found = {(change.kind, change.strength): pixels for change, pixels in changes(images, 0)}
     kinds = [kind for kind, _ in found]
     assert kinds == ["occlusion", "occlusion", "rotation", "rotation", "illumination", "illumination"]
     clear = images / 255
@@ -48,7 +48,7 @@ def test_each_change_is_what_it_says():
     assert torch.allclose(half, clear / 2)
     more = [float((found["rotation", turn] - clear).abs().mean()) for turn in ("10°", "30°")]
     assert 0 < more[0] < more[1]
-    again = {(change.kind, change.strength): pixels for change, pixels in _changes(images, 0)}
+    again = {(change.kind, change.strength): pixels for change, pixels in changes(images, 0)}
     assert all(torch.equal(again[key], found[key]) for key in found)
 
 

@@ -5,7 +5,12 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from counterpoint.errors import RecipeError
-from counterpoint.studies.collapse.toy import TEMPERATURE, _descend, collapse_by_augmentation, collapse_by_depth
+from counterpoint.studies.dimensional_collapse.toy import (
+    TEMPERATURE,
+    _descend,
+    collapse_by_augmentation,
+    collapse_by_depth,
+)
 
 
 @pytest.mark.parametrize("layers", [1, 2, 3])

@@ -67,10 +67,16 @@ def test_a_subset_of_imagenet_is_found_by_its_folders():
         Restricted(Zoo(folders, flat=True), ("IN25",)).load()
 
 
-def test_the_first_classes_have_no_hierarchy_and_all_their_images():
+def test_what_is_left_keeps_its_super_classes():
     part = Restricted(Zoo(), 2).load()
-    assert (part.classes, part.super_classes, part.super_of) == (NAMES[:2], (), None)
+    assert (part.classes, part.super_classes) == (NAMES[:2], ("bird", "cat"))
     assert len(part.train) == 12
+    assert part.super_of is not None
+    assert part.super_of.tolist() == [1, 0]
+    fewer = Restricted(Zoo(), per_class=2).load()
+    assert fewer.super_of is not None
+    assert fewer.super_of.tolist() == ABOVE.tolist()
+    assert Restricted(Zoo(flat=True), 3).load().super_of is None
 
 
 @pytest.mark.parametrize(

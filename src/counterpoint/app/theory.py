@@ -17,7 +17,7 @@ from counterpoint.run import Run
 from counterpoint.types import Dataset, Embeddings, Policy, Tempered
 from counterpoint.views import Brightness, Cutout, Rotate
 
-__all__ = ["measure_theory"]
+__all__ = ["changes", "measure_theory"]
 
 IMAGES = 512  # that are changed
 OCCLUDED = (0.25, 0.5)
@@ -52,7 +52,7 @@ def measure_theory(
     images = dataset.test.images[: min(IMAGES, len(dataset.test))]
     tell("changing images")
     changed: dict[Change, Embeddings] = {}
-    for change, pixels in _changes(images.to(model.normalise.mean.device), seed):
+    for change, pixels in changes(images.to(model.normalise.mean.device), seed):
         h, z = embedding.encode(model, pixels)
         changed[change] = Embeddings(h, torch.arange(len(h)), z)
     found = theory(
@@ -80,8 +80,13 @@ def _temperature(recipe: Recipe) -> float:
     return float(value) if isinstance(value, int | float) and value >= 0.002 else TEMPERATURE
 
 
-def _changes(images: Tensor, seed: int) -> Iterator[tuple[Change, Tensor]]:
-    """The images after each change, every strength of a kind in order."""
+def changes(images: Tensor, seed: int) -> Iterator[tuple[Change, Tensor]]:
+    """The images after each change, every strength of a kind in order.
+
+    Args:
+        images: uint8.
+        seed: of what is drawn.
+    """
     grey = float(images.float().mean() / 255)
     ops: list[tuple[Change, Policy]] = [
         *((Change("occlusion", f"a square of {s:.0%} of the side"), Cutout(length=s, value=grey)) for s in OCCLUDED),

@@ -8,6 +8,7 @@ from counterpoint.negatives.branches import Branches
 from counterpoint.negatives.by_view import ByView
 from counterpoint.negatives.centred import Centred
 from counterpoint.negatives.centres import Centres
+from counterpoint.negatives.class_blocks import ClassBlocks
 from counterpoint.negatives.drawn import Drawn
 from counterpoint.negatives.exemplars import Exemplars
 from counterpoint.negatives.gated import Gated, Gates
@@ -31,6 +32,7 @@ __all__ = [
     "ByView",
     "Centred",
     "Centres",
+    "ClassBlocks",
     "Drawn",
     "Exemplars",
     "Gated",

@@ -62,12 +62,14 @@ class PseudoLabelled:
         run: folder of the run that embeds them.
         clusters: labels made, at least 2.
         seed: of k-means.
+        store: folder in which that folder is; empty: it says it itself.
     """
 
     source: Source
     run: str
     clusters: int = 1000
     seed: int = 0
+    store: str = ""
 
     def __post_init__(self) -> None:
         if self.clusters < 2:
@@ -92,7 +94,7 @@ class PseudoLabelled:
 
     def labels(self, split: Split) -> Int64[Tensor, " image"]:
         """The clusters of these images, made now."""
-        return cluster_labels(self.run, split.images, self.clusters, seed=self.seed)
+        return cluster_labels(Path(self.store) / self.run, split.images, self.clusters, seed=self.seed)
 
 
 def keep_labels(path: Path, split: Split) -> None:

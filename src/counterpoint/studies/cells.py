@@ -13,6 +13,7 @@ from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from typing import Any, cast
 
+import torch
 from filelock import FileLock, Timeout
 
 from counterpoint.app.asked import Asked, compose_asked, facts_of
@@ -23,9 +24,10 @@ from counterpoint.errors import RecipeError, RunError
 from counterpoint.model import Model
 from counterpoint.recipe import Recipe, load_object, part_from_json, part_to_json
 from counterpoint.run import Run
+from counterpoint.serving import PseudoLabelled
 from counterpoint.signature import find
 from counterpoint.studies.study import Cell, Trained
-from counterpoint.types import Dataset, Embeddings, Facts, Source
+from counterpoint.types import Dataset, Embeddings, Facts, Source, Split
 
 __all__ = [
     "CELLS",
@@ -39,10 +41,14 @@ __all__ = [
     "digest",
     "finished",
     "folder_of",
+    "foreseen",
     "layout_of",
     "lock_of",
     "named_data",
     "outdated",
+    "own_facts",
+    "own_source",
+    "placed",
     "same_data",
     "seconds_of",
     "what",
@@ -51,7 +57,7 @@ __all__ = [
 CELLS = Path("runs/cells")
 
 # Where data lies and how it comes there says nothing about what it is.
-_PLACES = {"root", "download", "memory", "cache"}
+_PLACES = {"root", "download", "memory", "cache", "store"}
 
 
 # ---------------------------------------------------------------- what a cell is
@@ -321,6 +327,33 @@ class Shelf:
         return self._facts[key]
 
 
+def own_source(source: Source) -> Source:
+    """A source with the labels that somebody gave, by which runs are judged whatever they were trained on."""
+    return source.source if isinstance(source, PseudoLabelled) else source
+
+
+def own_facts(cell: Cell, shelf: Shelf) -> Facts:
+    """What the data of a cell decides; of labels that another run gives, only how many there are."""
+    facts = shelf.facts(own_source(cell.source))
+    return replace(facts, classes=cell.source.clusters) if isinstance(cell.source, PseudoLabelled) else facts
+
+
+def foreseen(cell: Cell, shelf: Shelf) -> tuple[Split, Facts]:
+    """What a cell is trained on, to try steps on: labels that another run gives later are as many numbers in turn."""
+    dataset = shelf.load(own_source(cell.source))
+    learned = with_unlabelled(dataset.train, dataset)
+    if isinstance(cell.source, PseudoLabelled):
+        learned = replace(learned, labels=torch.arange(len(learned)) % cell.source.clusters)
+    return learned, own_facts(cell, shelf)
+
+
+def placed(cell: Cell, store: Path) -> Cell:
+    """The same cell, its source told where the run is that it needs."""
+    if cell.after is None or not isinstance(cell.source, PseudoLabelled):
+        return cell
+    return replace(cell, source=replace(cell.source, store=str(store)))
+
+
 def same_data(now: Facts, then: Facts) -> str:
     """In what data differ, in words; empty where they do not."""
     for field in ("channels", "size", "images", "classes"):
@@ -351,17 +384,17 @@ class Opened(Trained):
 
     @cached_property
     def dataset(self) -> Dataset:
-        """The cell's data.
+        """The cell's data, with the labels that somebody gave.
 
         Raises:
             RunError: it is not what the run was trained on.
         """
-        if why := same_data(self.shelf.facts(self.cell.source), self._facts):
+        if why := same_data(own_facts(self.cell, self.shelf), self._facts):
             raise RunError(
                 f"the data of {str(self.folder)!r} has changed since it was trained ({why}); "
                 "restore it, or use another folder with --cells"
             )
-        return self.shelf.load(self.cell.source)
+        return self.shelf.load(own_source(self.cell.source))
 
     @cached_property
     def recipe(self) -> Recipe:

@@ -43,7 +43,7 @@ class _Watched(Results):
 def _so_far(decision: Decision, looked: Sequence[Result]) -> Decision:
     """A rule decides nothing yet while a run that it looks at is missing, or a seed for want of an answer."""
     runs = {id(result): result for result in looked}.values()
-    missing = [result for result in runs if result.folder is None]
+    missing = [result for result in runs if result.folder is None and not result.diverged]
     if not missing and decision.seeds < len({result.cell.seed for result in runs}):
         missing = [result for result in runs if result.error]
     if decision.verdict == "undecided" or not missing:

@@ -1,6 +1,7 @@
 """A part of the training images in the test images' place, so that choices are made without these."""
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import torch
 from jaxtyping import Bool
@@ -8,9 +9,10 @@ from torch import Tensor
 
 from counterpoint.errors import SourceError
 from counterpoint.random import Stream, Streams
+from counterpoint.studies.restricted import Restricted
 from counterpoint.types import Dataset, Source, Split
 
-__all__ = ["HeldOut"]
+__all__ = ["HeldOut", "whole_of"]
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,14 @@ class HeldOut:
             test=whole.train.rows(torch.nonzero(held)[:, 0]),
             split=f"{self.share:.0%} of the training images held out by seed {self.seed}; the test images are not used",
         )
+
+
+@lru_cache(maxsize=2)
+def whole_of(source: Source) -> Dataset:
+    """The data of which a source is a part, with all its classes and its own test images."""
+    while isinstance(source, HeldOut | Restricted):
+        source = source.source
+    return source.load()
 
 
 def _held(train: Split, share: float, stream: Stream) -> Bool[Tensor, " image"]:

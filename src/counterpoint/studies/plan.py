@@ -15,7 +15,6 @@ from counterpoint import sources
 from counterpoint.app.asked import Asked
 from counterpoint.app.assess import fresh
 from counterpoint.app.cost import decide_numerics
-from counterpoint.app.train import with_unlabelled
 from counterpoint.distributed import Comm
 from counterpoint.engine import Machine, Numerics, batches, duration, launch, steps_per_epoch, train_step
 from counterpoint.errors import CounterpointError, RecipeError, RunError
@@ -30,9 +29,11 @@ from counterpoint.studies.cells import (
     digest,
     finished,
     folder_of,
+    foreseen,
     layout_of,
     named_data,
     outdated,
+    own_facts,
     same_data,
     seconds_of,
 )
@@ -92,11 +93,10 @@ class Built:
 
 def _build(cell: Cell, shelf: Shelf) -> Built:
     """The composition, built and tried on a first batch."""
-    dataset, facts = shelf.load(cell.source), shelf.facts(cell.source)
+    learned, facts = foreseen(cell, shelf)
     recipe = composed(cell, facts)
-    learned = with_unlabelled(dataset.train, dataset)
     if recipe.pairing.needs_labels and learned.labels is None:
-        raise RecipeError(f"{cell.recipe} needs labels, but source {dataset.name!r} has none")
+        raise RecipeError(f"{cell.recipe} needs labels, but source {facts.source!r} has none")
     per_epoch = steps_per_epoch(recipe, len(learned))
     facts = replace(facts, steps_per_epoch=per_epoch, total_steps=per_epoch * recipe.epochs)
     model = fresh(recipe, facts, cell.seed).eval()
@@ -133,7 +133,7 @@ def _check_data(cell: Cell, folder: Path, shelf: Shelf, *, complete: bool) -> No
     """What was trained, was trained on the data that is here; what is complete may do without it."""
     then = Facts.stored(Run(folder).recipe()["facts"])
     try:
-        now = shelf.facts(cell.source)
+        now = own_facts(cell, shelf)
     except CounterpointError:
         if complete:
             return
@@ -318,9 +318,8 @@ def settled(
         (precision, count) = begun.most_common(1)[0]
         why = f"as {count} of the study's {begun.total()} runs that are there"
     else:
-        dataset = shelf.load(todo[0].source)
+        learned, _ = foreseen(todo[0], shelf)
         with _threads(threads):
-            learned = with_unlabelled(dataset.train, dataset)
             numerics, _ = _numerics(todo[0], made[kind_of(todo[0])], learned, launch())
         precision, why = numerics.precision, "the fastest here"
     chosen = tuple(replace(cell, precision=precision) if cell.precision == "auto" else cell for cell in cells)
@@ -329,8 +328,8 @@ def settled(
 
 def _measured(cell: Cell, built: Built, shelf: Shelf) -> float:
     """Seconds of a training step, of the first few but one."""
-    dataset, recipe, facts = shelf.load(cell.source), built.recipe, built.facts
-    learned = with_unlabelled(dataset.train, dataset)
+    recipe, facts = built.recipe, built.facts
+    learned, _ = foreseen(cell, shelf)
     machine = launch()
     numerics, model = _numerics(cell, built, learned, machine)
     numerics.arrange(model)

@@ -11,7 +11,7 @@ from counterpoint.errors import SourceError, nearest
 from counterpoint.studies.subsets import SUBSETS
 from counterpoint.types import Dataset, Source, Split
 
-__all__ = ["Restricted"]
+__all__ = ["Restricted", "first_of_each"]
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Restricted:
     per_class: int | None = None
 
     def load(self) -> Dataset:
-        """The part; with its super-classes where classes are named.
+        """The part, with what it has of the super-classes.
 
         Raises:
             SourceError: no labels, fewer classes than are asked for, or a name that is none.
@@ -47,7 +47,7 @@ class Restricted:
         train, test = (_part(split, kept, most) for split, most in ((whole.train, self.per_class), (whole.test, None)))
         each = "" if self.per_class is None else f", at most {self.per_class:,} training images of each"
         supers, super_of = (), None
-        if isinstance(self.classes, tuple) and whole.super_of is not None:
+        if whole.super_of is not None:
             above, super_of = whole.super_of[list(kept)].unique(return_inverse=True)
             supers = tuple(whole.super_classes[int(i)] for i in above)
         which = f"the first {len(kept)} classes" if not isinstance(self.classes, tuple) else ", ".join(self.classes)
@@ -84,9 +84,24 @@ def _part(split: Split, classes: Sequence[int], most: int | None) -> Split:
         return split.rows(torch.arange(0))
     number = torch.full((max(max(classes), int(labels.max())) + 1 if len(labels) else 1,), -1, dtype=labels.dtype)
     number[list(classes)] = torch.arange(len(classes), dtype=labels.dtype)
-    rows = _rows(labels, classes, most)
+    rows = _first_rows(labels, classes, most)
     return replace(split.rows(rows), labels=number[labels[rows]])
 
 
-def _rows(labels: Int64[Tensor, " image"], classes: Sequence[int], most: int | None) -> Int64[Tensor, " kept"]:
+def _first_rows(labels: Int64[Tensor, " image"], classes: Sequence[int], most: int | None) -> Int64[Tensor, " kept"]:
     return torch.cat([torch.nonzero(labels == label)[:most, 0] for label in classes]).sort().values
+
+
+def first_of_each(labels: Int64[Tensor, " image"], most: int) -> Int64[Tensor, " kept"]:
+    """The first images of each class, in the data's order: as many of each as go into `most`, at least one.
+
+    Args:
+        labels: -1 for images without one, which are left out.
+        most: images of all classes together.
+
+    Example:
+        >>> first_of_each(torch.tensor([0, 0, 1, 0, 1, 1]), 4)
+        tensor([0, 1, 2, 4])
+    """
+    classes = labels[labels >= 0].unique().tolist()
+    return _first_rows(labels, classes, max(1, most // max(1, len(classes))))

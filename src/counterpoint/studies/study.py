@@ -33,6 +33,8 @@ class Cell:
         settings: any other field, by path, as on the command line.
         precision: `32-true`, `bf16-mixed`, or `auto`: one for all such cells of a study, that of the runs that are
             there or the fastest. How a run is computed is no part of what it is.
+        after: a run that is trained before this one where it is not there: the one whose clusters `PseudoLabelled`
+            takes as labels, by its folder's name. The source says so too, so that this is no part of what the run is.
     """
 
     place: Mapping[str, str]
@@ -43,6 +45,7 @@ class Cell:
     dials: Mapping[str, Any] = field(default_factory=dict[str, Any])
     settings: Mapping[str, str] = field(default_factory=dict[str, str])
     precision: str = "auto"
+    after: "Cell | None" = None
 
 
 class Trained(ABC):
@@ -112,6 +115,8 @@ class Result:
         seconds: that training took.
         machine: versions, threads and precision of the run.
         failed: it was tried, and training or an evaluator failed; else what is missing has not been tried.
+        diverged: its loss was no longer a number. It lacks a model, but that is what came of it: a rule that asks how
+            a run ends need not wait for it.
     """
 
     cell: Cell
@@ -121,6 +126,7 @@ class Result:
     seconds: float = 0.0
     machine: Mapping[str, Any] = field(default_factory=dict[str, Any])
     failed: bool = False
+    diverged: bool = False
 
     def number(self, *path: str) -> float | None:
         """What stands at evaluator, then keys of its answer; None where that is no number, or nothing."""

@@ -12,7 +12,7 @@ from counterpoint.errors import SourceError
 from counterpoint.random import Streams
 from counterpoint.types import Dataset, Images, Source, Split
 
-__all__ = ["Tinted", "tints"]
+__all__ = ["Tinted", "colours", "tints"]
 
 Side = Literal["train", "test", "unlabelled"]
 
@@ -31,8 +31,12 @@ def tints(count: int, seed: int = 0, split: Side = "train") -> Float[Tensor, " i
     return Streams(seed).at(f"tints {split}").uniform(count) * (2 * math.pi)
 
 
-def _colours(hue: Float[Tensor, " image"]) -> Float[Tensor, "image 3"]:
-    """Red, green and blue of these hues at full value and the source's saturation."""
+def colours(hue: Float[Tensor, " image"]) -> Float[Tensor, "image 3"]:
+    """Red, green and blue of hues at full value and the saturation of the tints.
+
+    Args:
+        hue: angles of HSV's circle, in radians.
+    """
     sixth = hue[:, None] * (3 / math.pi)
     distance = ((sixth - torch.tensor([0.0, 2.0, 4.0]) + 3) % 6 - 3).abs()
     return 1 - SATURATION * (distance - 1).clamp(0, 1)
@@ -78,8 +82,7 @@ class Tinted:
         )
 
     def _tinted(self, split: Split, side: Side) -> Split:
-        colours = _colours(tints(len(split), self.seed, side))
-        return replace(split, images=_painted(split.images, colours))
+        return replace(split, images=_painted(split.images, colours(tints(len(split), self.seed, side))))
 
 
 def _painted(images: Tensor | Images, colours: Float[Tensor, "image 3"]) -> UInt8[Tensor, "image 3 height width"]:

@@ -11,11 +11,11 @@ from counterpoint.embed import embed, pixels
 from counterpoint.errors import RecipeError, SourceError
 from counterpoint.evaluation import knn_accuracy, linear_probe
 from counterpoint.model import Model
-from counterpoint.studies.restricted import Restricted
+from counterpoint.studies.restricted import first_of_each
 from counterpoint.studies.study import Cell, Trained
 from counterpoint.types import Dataset, Embeddings, Source, Split
 
-__all__ = ["Target", "Transfer", "targets_of"]
+__all__ = ["Floor", "Target", "Transfer", "targets_of"]
 
 MOST = 10_000  # training images of a target, equally many of each class
 NEIGHBOURS = 10
@@ -28,12 +28,18 @@ class Target:
     Args:
         label: on pages.
         source: of its images, which are brought to the encoder's size and channels.
-        most: of its training images, as near as whole classes allow.
+        most: of its training images, the first of each class, as near as whole classes allow.
+        tested: of its test images, likewise; None: all.
     """
 
     label: str
     source: Source
     most: int = MOST
+    tested: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.most < 1 or (self.tested is not None and self.tested < 1):
+            raise RecipeError(f"target {self.label!r}: most is {self.most} and tested {self.tested}; give 1 or more")
 
 
 @dataclass(frozen=True)
@@ -42,6 +48,9 @@ class Transfer:
 
     The answer has, for each encoder and each target, `probe` and `knn`, shares of the test images; under `mean` their
     mean over the targets; under `images` the images of each.
+
+    Raw pixels are those of the encoder's size in the data's own channels; since no run has a part in them, they are
+    judged once in a process, by seed 0.
 
     Source: Wu et al. 2024 for the two measures and k = 10, whose votes are not printed: here weighted by similarity, as
     in the protocol.
@@ -67,74 +76,154 @@ class Transfer:
 
     def __call__(self, trained: Trained) -> Mapping[str, Any]:
         """Raises SourceError where a target has no labels or no test images."""
-        facts, seed = trained.model.facts, trained.cell.seed
+        facts = trained.model.facts
         place = trained.cell.place
-        bare = bool(self.at) and all(place.get(axis) == value for axis, value in self.at)
         answer: dict[str, Any] = {"images": {}}
-        encoders: list[tuple[str, Model | None]] = [("learned", trained.model)]
-        encoders += [("untrained", trained.untrained), ("pixels", None)] if bare else []
         for target in self.targets:
             data = _fitted(target, facts.size, facts.channels)
             answer["images"][target.label] = {"train": len(data.train), "test": len(data.test)}
-            for name, model in encoders:
-                train, test = (_rows(model, split, data) for split in (data.train, data.test))
-                answer.setdefault(name, {})[target.label] = {
-                    "probe": linear_probe(train, test, c=self.c, seed=seed).accuracy,
-                    "knn": knn_accuracy(train, test, k=self.k),
-                }
-        for name, _ in encoders:
-            every = list(answer[name].values())
-            answer[name]["mean"] = {key: sum(one[key] for one in every) / len(every) for key in ("probe", "knn")}
+        answer["learned"] = _of_model(trained.model, "learned", self.targets, self.k, self.c, trained.cell.seed)
+        if self.at and all(place.get(axis) == value for axis, value in self.at):
+            answer |= _untrained(trained, self.targets, self.k, self.c)
         return answer
 
 
-def _rows(model: Model | None, split: Split, data: Dataset) -> Embeddings:
-    return pixels(split, data) if model is None else embed(model, split, data)
+@dataclass(frozen=True)
+class Floor:
+    """Raw pixels and the untrained encoder on such data, asked of some cells: what needs no training.
+
+    The answer is that of `Transfer` without `learned`. Apart from it the answers of `Transfer` are the same in every
+    study that looks at the same data, whatever its grid.
+
+    Args:
+        targets: as of `Transfer`, and `k` and `c`.
+        at: the place whose cells are asked, in pairs of axis and value.
+        k: neighbours.
+        c: inverse penalty of the probe.
+    """
+
+    targets: tuple[Target, ...]
+    at: tuple[tuple[str, str], ...]
+    k: int = NEIGHBOURS
+    c: float | None = None
+
+    name = "floor"
+
+    def wanted(self, cell: Cell) -> bool:
+        """One cell of each seed, if the place is of one."""
+        return all(cell.place.get(axis) == value for axis, value in self.at)
+
+    def __call__(self, trained: Trained) -> Mapping[str, Any]:
+        """Raises SourceError where a target has no labels or no test images."""
+        return _untrained(trained, self.targets, self.k, self.c)
 
 
-@lru_cache(maxsize=8)
-def _fitted(target: Target, size: int, channels: int) -> Dataset:
-    """A target's data as an encoder of that size and those channels takes it."""
-    source = target.source
-    whole = source.load()
-    if whole.train.labels is None or whole.test.labels is None or not len(whole.test):
-        raise SourceError(f"transfer is judged by labels, but {whole.name!r} has no labelled test images")
-    if len(whole.train) > target.most:
-        whole = Restricted(source, per_class=max(1, target.most // len(whole.classes))).load()
+def _untrained(trained: Trained, targets: Sequence[Target], k: int, c: float | None) -> dict[str, Any]:
+    seed, size = trained.cell.seed, trained.model.facts.size
+    return {
+        "untrained": _of_model(trained.untrained, "untrained", targets, k, c, seed),
+        "pixels": _with_mean({target.label: dict(_of_pixels(target, size, k, c)) for target in targets}),
+    }
+
+
+def _of_model(
+    model: Model, name: str, targets: Sequence[Target], k: int, c: float | None, seed: int
+) -> dict[str, dict[str, float]]:
+    found: dict[str, dict[str, float]] = {}
+    for target in targets:
+        data = _fitted(target, model.facts.size, model.facts.channels)
+        train, test = (embed(model, split, data, encoder=name) for split in (data.train, data.test))
+        found[target.label] = _judged(train, test, k, c, seed)
+    return _with_mean(found)
+
+
+def _with_mean(found: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
+    every = list(found.values())
+    return {**found, "mean": {key: sum(one[key] for one in every) / len(every) for key in ("probe", "knn")}}
+
+
+def _judged(train: Embeddings, test: Embeddings, k: int, c: float | None, seed: int) -> dict[str, float]:
+    return {
+        "probe": linear_probe(train, test, c=c, seed=seed).accuracy,
+        "knn": knn_accuracy(train.labelled(), test, k=k),
+    }
+
+
+@lru_cache(maxsize=16)
+def _of_pixels(target: Target, size: int, k: int, c: float | None) -> Mapping[str, float]:
+    data = _fitted(target, size, None)
+    train, test = (pixels(split, data) for split in (data.train, data.test))
+    return _judged(train, test, k, c, 0)
+
+
+@lru_cache(maxsize=16)
+def _fitted(target: Target, size: int, channels: int | None) -> Dataset:
+    """A target's data as an encoder of that size and those channels takes it; None: in its own."""
+    whole = _first(target)
 
     def fit(split: Split) -> Split:
-        images = sources.fit_images(sources.in_channels(split.images[:], channels), size)
-        return replace(split, images=images, views=())
+        images = split.images[:]
+        images = images if channels is None else sources.in_channels(images, channels)
+        return replace(split, images=sources.fit_images(images, size), views=())
 
     return replace(whole, train=fit(whole.train), test=fit(whole.test), unlabelled=None)
 
 
-def targets_of(given: str | Sequence[Target]) -> tuple[Target, ...]:
+@lru_cache(maxsize=8)
+def _first(target: Target) -> Dataset:
+    """A target's data, as many of its images as are looked at."""
+    whole = target.source.load()
+    if whole.train.labels is None or whole.test.labels is None or not len(whole.test):
+        raise SourceError(f"transfer is judged by labels, but {whole.name!r} has no labelled test images")
+    train, test = (
+        split if most is None or len(split) <= most else split.rows(first_of_each(split.labels, most))
+        for split, most in ((whole.train, target.most), (whole.test, target.tested))
+        if split.labels is not None
+    )
+    return replace(whole, train=train, test=test, unlabelled=None)
+
+
+def targets_of(given: str | Sequence[str | Target]) -> tuple[Target, ...]:
     """Targets from `cifar10=DATA/cifar10, emnist:letters=DATA/letters, arrays=DATA/glyphs.npz;labels=character`.
 
     Args:
         given: words separated by commas: a source's name or a path, `=` and where its files are, and after `;` further
-            fields of the source.
+            fields of the source, or `most` and `tested`; or several words or targets.
 
     Raises:
-        CounterpointError: no such source, or a field that it does not take.
+        CounterpointError: no such source, a field that it does not take, or two of one label.
+
+    Example:
+        >>> targets_of("digits=;size=16;most=500")
+        (Target(label='digits', source=Digits(size=16, test_share=0.2), most=500, tested=None),)
     """
-    if not isinstance(given, str):
-        return tuple(given)
+    words = given.split(",") if isinstance(given, str) else given
     found: list[Target] = []
-    for word in filter(None, (part.strip() for part in given.split(","))):
-        first, *more = word.split(";")
-        name, _, root = first.partition("=")
-        fields: dict[str, Any] = {}
-        for field in more:
-            key, equals, value = field.partition("=")
-            if not equals:
-                raise RecipeError(f"targets: {field!r} of {word!r} is no field; write it as {key}=VALUE")
-            fields[key] = int(value) if value.isdigit() else value
-        source = sources.lookup(name.strip(), root=root or None, **fields)
-        label = name if name not in ("arrays", "parquet", "folder", "idx") else Path(root).stem
-        found.append(Target(label.strip(), source))
-    labels = [target.label for target in found]
+    for word in words:
+        if isinstance(word, Target):
+            found.append(word)
+        elif word.strip():
+            found.append(_target(word.strip()))
+    labels = [*(target.label for target in found), "mean"]
     if len(set(labels)) < len(labels):
-        raise RecipeError(f"targets: {', '.join(labels)} are not all different; give each data set once")
+        told = ", ".join(labels[:-1])
+        raise RecipeError(f"targets: {told} are not all different, or one is called mean; give each data set once")
     return tuple(found)
+
+
+def _target(word: str) -> Target:
+    first, *more = word.split(";")
+    name, _, root = (part.strip() for part in first.partition("="))
+    fields: dict[str, Any] = {}
+    for field in more:
+        key, equals, value = (part.strip() for part in field.partition("="))
+        if not equals:
+            raise RecipeError(f"targets: {field!r} of {word!r} is no field; write it as {key}=VALUE")
+        fields[key] = int(value) if value.isdigit() else value
+    own = {key: fields.pop(key) for key in ("most", "tested") if key in fields}
+    for key, value in own.items():
+        if not isinstance(value, int):
+            raise RecipeError(f"targets: {key}={value} of {word!r} is no number of images")
+    source = sources.lookup(name, root=root or None, **fields)
+    label = Path(root).stem if name in ("arrays", "parquet", "folder", "idx") and root else Path(name).stem
+    return Target(label, source, **own)

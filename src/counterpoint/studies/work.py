@@ -4,7 +4,7 @@ import json
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -25,6 +25,7 @@ from counterpoint.studies.cells import (
     layout_of,
     lock_of,
     outdated,
+    placed,
     seconds_of,
     what,
 )
@@ -108,6 +109,12 @@ def _noted(path: Path) -> str:
         return ""
 
 
+def _diverged(folder: Path) -> bool:
+    """Whether training ended because the loss was no longer a number."""
+    ends = [line for line in Run(folder).history() if line.get("event") == "end"]
+    return bool(ends) and ends[-1].get("reason") == "diverged"
+
+
 def lacking(folder: Path, evaluators: Sequence[Evaluator]) -> tuple[Evaluator, ...]:
     """The evaluators that have not answered about a run."""
     return tuple(e for e in evaluators if read_answer(answer_of(folder, e)) is None)
@@ -141,6 +148,17 @@ def perform(
     folder = folder_of(cell, store)
     if finished(folder) and not lacking(folder, evaluators):
         return Done()
+    if cell.after is not None and not finished(folder):
+        first = replace(cell.after, precision=cell.precision)
+        done = perform(first, (), store, shelf=shelf, deadline=deadline, quiet=quiet, say=say)
+        why = outdated(first, folder_of(first, store)) if done.complete else "; ".join(done.errors)
+        if why:
+            folder.mkdir(parents=True, exist_ok=True)
+            said = note(folder, RunError(f"the run that its labels come from cannot be used: {why}"))
+            return replace(done, complete=False, errors=(said,))
+        if not done.complete:
+            return done
+    cell = placed(cell, store)
     lock = lock_of(cell, store)
     try:
         lock.acquire(timeout=0)
@@ -257,7 +275,7 @@ def _result(cell: Cell, evaluators: Sequence[Evaluator], store: Path) -> Result:
             begun = (folder / "recipe.json").is_file()
             plain = "training has begun and not ended" if begun else "it has not been run"
             why = _noted(folder) if folder.is_dir() else ""
-            return Result(cell, None, {}, why or plain, failed=bool(why))
+            return Result(cell, None, {}, why or plain, failed=bool(why), diverged=bool(why) and _diverged(folder))
         if why := outdated(cell, folder):
             return Result(cell, None, {}, why)
         found: dict[str, Mapping[str, Any]] = {}

@@ -37,7 +37,18 @@ def task_of(cell: Cell, evaluators: Sequence[Evaluator], store: Path, deadline: 
         store: of cells.
         deadline: `time.time()` after which nothing is begun.
     """
-    asked = {
+    return json.dumps(
+        {
+            "cell": part_to_json(_asked(cell)),
+            "evaluators": part_to_json(tuple(evaluators)),
+            "store": str(store),
+            "deadline": deadline,
+        }
+    )
+
+
+def _asked(cell: Cell) -> dict[str, Any]:
+    return {
         "place": list(cell.place.items()),  # as pairs: an axis may be called `part`, which JSON keeps for classes
         "recipe": cell.recipe,
         "source": cell.source,
@@ -46,14 +57,16 @@ def task_of(cell: Cell, evaluators: Sequence[Evaluator], store: Path, deadline: 
         "dials": dict(cell.dials),
         "settings": dict(cell.settings),
         "precision": cell.precision,
+        "after": None if cell.after is None else _asked(cell.after),
     }
-    return json.dumps(
-        {
-            "cell": part_to_json(asked),
-            "evaluators": part_to_json(tuple(evaluators)),
-            "store": str(store),
-            "deadline": deadline,
-        }
+
+
+def _cell(given: dict[str, Any]) -> Cell:
+    after: Any = given["after"]
+    return Cell(
+        **{k: v for k, v in given.items() if k not in ("place", "after")},
+        place=dict(given["place"]),
+        after=None if after is None else _cell(after),
     )
 
 
@@ -70,9 +83,7 @@ def done_of(answer: str) -> Done:
 
 
 def _do(task: dict[str, Any], shelf: Shelf) -> dict[str, Any]:
-    given = cast(dict[str, Any], part_from_json(task["cell"]))
-    given["place"] = dict(given["place"])
-    cell, store = Cell(**given), Path(task["store"])
+    cell, store = _cell(cast(dict[str, Any], part_from_json(task["cell"]))), Path(task["store"])
     folder = folder_of(cell, store)
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".output.txt").open("a", encoding="utf-8") as output:  # hidden: a run begins in an empty folder

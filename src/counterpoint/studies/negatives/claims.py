@@ -1,12 +1,12 @@
 """What the study decides, by rules written before any of its runs."""
 
 from collections.abc import Callable, Sequence
-from typing import Literal
 
 from counterpoint.report.numbers import in_points
 from counterpoint.studies.negatives.grid import NONE, Mixing, Place
 from counterpoint.studies.negatives.reading import ACCURACY, Seeds, at, carried, of, over, regret, trial
-from counterpoint.studies.statistics import OVER_SEEDS, above, below, each, greater
+from counterpoint.studies.ruled import ruled
+from counterpoint.studies.statistics import above, below, each, greater
 from counterpoint.studies.study import Claim, Decision, Results
 
 __all__ = ["grid_claims", "mixing_claims"]
@@ -18,20 +18,6 @@ BY_CHANCE = 0.005  # of a share, within which it is that of chance
 PROBE = "Linear probe accuracy of h on test images, its mean over temperatures"
 STEPS = "in the steps that would follow the last one"
 ARORA = "Arora et al. 2019, on the number of negatives"
-
-
-def _claim(
-    key: str,
-    statement: str,
-    where: str,
-    measured: str,
-    rule: str,
-    decide: Callable[[Results], Decision],
-    *,
-    published: str = "",
-    origin: Literal["paper", "repository", ""] = "",
-) -> Claim:
-    return Claim(key, statement, where, published, origin, measured, f"Held if {rule}, {OVER_SEEDS}.", decide)
 
 
 def grid_claims(every: Sequence[Place]) -> tuple[Claim, ...]:
@@ -57,7 +43,7 @@ def _number(source: str, own: Sequence[Place]) -> list[Claim]:
         )
 
     made = [
-        _claim(
+        ruled(
             f"more-{source}",
             f"More negatives make a better encoder ({source}: {most.number:,} against {fewest.number:,}).",
             ASKED,
@@ -69,7 +55,7 @@ def _number(source: str, own: Sequence[Place]) -> list[Claim]:
     if len(numbers) > 2:
         middle = next(place for place in own if place.number == numbers[-2])
         made.append(
-            _claim(
+            ruled(
                 f"too-many-{source}",
                 f"In the end more negatives hurt, since more of them are false ({source}: {most.number:,} against "
                 f"{middle.number:,}).",
@@ -89,7 +75,7 @@ def _sources(every: Sequence[Place], sources: Sequence[str]) -> list[Claim]:
         most = batch[-1]
         alike = min(queue, key=lambda place: abs(place.number - most.number))
         made.append(
-            _claim(
+            ruled(
                 "queue-as-batch",
                 f"A queue serves as well as the batch: {alike.number:,} earlier keys against {most.number:,} rows of "
                 "the batch.",
@@ -100,7 +86,7 @@ def _sources(every: Sequence[Place], sources: Sequence[str]) -> list[Claim]:
             )
         )
         made.append(
-            _claim(
+            ruled(
                 "queue-beyond-batch",
                 f"A queue longer than the batch is worth more than the batch ({queue[-1].number:,} keys against "
                 f"{most.number:,} rows).",
@@ -112,7 +98,7 @@ def _sources(every: Sequence[Place], sources: Sequence[str]) -> list[Claim]:
         )
     if queue and mixed:
         made.append(
-            _claim(
+            ruled(
                 "mixed-beats-queue",
                 f"Mixtures of the hardest keys make a better encoder than the queue alone ({mixed[-1].number:,} keys).",
                 "Kalantidis et al. 2020",
@@ -153,7 +139,7 @@ def _mixtures(mixed: Sequence[Place]) -> Claim:
             what="the mixtures' share of the gradient less that of the negatives",
         )
 
-    return _claim(
+    return ruled(
         "mixtures-are-hard",
         "Mixtures are harder than keys: they have more of the gradient than of the negatives "
         f"({mixed[-1].number:,} keys).",
@@ -185,7 +171,7 @@ def _debiased(batch: Sequence[Place], debiased: Sequence[Place]) -> list[Claim]:
 
     place = f"{first.number:,} negatives at temperature {first.temperature:g}"
     return [
-        _claim(
+        ruled(
             "debiased-beats-batch",
             f"Correcting for false negatives makes a better encoder ({place}).",
             "Chuang et al. 2020",
@@ -195,7 +181,7 @@ def _debiased(batch: Sequence[Place], debiased: Sequence[Place]) -> list[Claim]:
             published="84.26 % against 80.15 %",
             origin="repository",
         ),
-        _claim(
+        ruled(
             "debiased-spares-false",
             f"The correction takes gradient from false negatives ({place}).",
             ASKED,
@@ -241,7 +227,7 @@ def _hardness(every: Sequence[Place], sources: Sequence[str]) -> list[Claim]:
     made: list[Claim] = []
     if cold < hot:
         made.append(
-            _claim(
+            ruled(
                 "cold-is-hard",
                 "The colder, the more of the gradient is the hardest negatives', whatever the source "
                 f"({cold:g} against {hot:g}).",
@@ -254,7 +240,7 @@ def _hardness(every: Sequence[Place], sources: Sequence[str]) -> list[Claim]:
         )
     return [
         *made,
-        _claim(
+        ruled(
             "hard-is-false",
             "The hardest negatives are false more often than others, whatever the source.",
             ASKED,
@@ -263,7 +249,7 @@ def _hardness(every: Sequence[Place], sources: Sequence[str]) -> list[Claim]:
             "it is above 0",
             false,
         ),
-        _claim(
+        ruled(
             "false-by-chance",
             "Among all negatives as many are false as two images are of one class, whatever the source.",
             "Arora et al. 2019: the chance that the classes of positive and negative collide",
@@ -293,7 +279,7 @@ def mixing_claims(data: Sequence[str], mixings: Sequence[Mixing]) -> tuple[Claim
 
 
 def _carried(tuned: str, used: str, mixings: Sequence[Mixing]) -> Claim:
-    return _claim(
+    return ruled(
         f"carried-{tuned}-{used}".replace(" ", "-").replace(",", ""),
         f"What (N, s, s') is best on {tuned} is as good as the best on {used}.",
         ASKED,
@@ -307,7 +293,7 @@ def _carried(tuned: str, used: str, mixings: Sequence[Mixing]) -> Claim:
 
 
 def _worth(data: str, mixings: Sequence[Mixing]) -> Claim:
-    return _claim(
+    return ruled(
         f"tuned-mixing-{data}".replace(" ", "-").replace(",", ""),
         f"Mixtures with tuned dials make a better encoder than the queue alone on {data}.",
         "Kalantidis et al. 2020",

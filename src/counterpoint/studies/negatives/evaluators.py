@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any
 
 import torch
@@ -20,12 +19,11 @@ from counterpoint.model import Model
 from counterpoint.random import Streams
 from counterpoint.recipe import Recipe
 from counterpoint.schedules import resolve
-from counterpoint.studies.held_out import HeldOut
+from counterpoint.studies.held_out import whole_of
 from counterpoint.studies.negatives.grid import MIXING, PART
 from counterpoint.studies.negatives.owners import owners_of
-from counterpoint.studies.restricted import Restricted
 from counterpoint.studies.study import Cell, Trained
-from counterpoint.types import Clock, Context, Dataset, Embeddings, Source
+from counterpoint.types import Clock, Context, Dataset, Embeddings
 
 __all__ = ["Accuracy", "Hardness", "Tally", "Trial", "chance_of", "tallied"]
 
@@ -244,7 +242,7 @@ class Trial:
         """The run's data has the images that were held out in the test images' place."""
         train = trained.train.labelled()
         k = usual_neighbours(len(train))
-        dataset = _whole(trained.cell.source)
+        dataset = whole_of(trained.cell.source)
         test = embed(trained.model, dataset.test, dataset)
         return {
             "held out": knn_accuracy(train, trained.test, k=k),
@@ -252,11 +250,3 @@ class Trial:
             "k": k,
             "images": {"held out": len(trained.test), "test": len(test)},
         }
-
-
-@lru_cache(maxsize=2)
-def _whole(source: Source) -> Dataset:
-    """The data from which images were held out."""
-    while isinstance(source, HeldOut | Restricted):
-        source = source.source
-    return source.load()

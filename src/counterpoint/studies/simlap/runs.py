@@ -29,7 +29,7 @@ def sized(
     encoder: str | None = None,
     images: int | None = None,
     epochs: float | None = None,
-    classes: str | Iterable[str] = (),
+    classes: str | int | Iterable[str] = (),
 ) -> Planned:
     """The data and the sizes of a study, all of the images where none are named.
 
@@ -44,7 +44,8 @@ def sized(
     Raises:
         CounterpointError: no labelled images, a class that is none, or a size that is too small.
     """
-    names = tuple(n.strip() for n in (classes.split(";") if isinstance(classes, str) else classes) if n.strip())
+    given = str(classes).split(";") if isinstance(classes, str | int) else classes  # a digit's name arrives as a number
+    names = tuple(name.strip() for name in given if name.strip())
     if names and source is not None:
         source = Restricted(source, classes=names)
     elif names:

@@ -1,1 +1,0 @@
-"""Dimensional collapse: contrastive learning that leaves directions of its space unused, and why."""

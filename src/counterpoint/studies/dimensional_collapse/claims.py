@@ -1,0 +1,282 @@
+"""What the study decides, by rules written before any of its runs."""
+
+from collections.abc import Callable, Sequence
+
+from counterpoint.studies.dimensional_collapse.evaluators import TOY_LAYERS
+from counterpoint.studies.dimensional_collapse.grid import HIDDEN, USUAL, Cued, depth, place, share, strong
+from counterpoint.studies.negatives.reading import ACCURACY, Seeds
+from counterpoint.studies.ruled import ruled
+from counterpoint.studies.statistics import above, below, between, each, greater
+from counterpoint.studies.study import Claim, Decision, Results
+
+__all__ = ["cue_claims", "lead_claims", "run_claims", "toy_claims"]
+
+JING = "Jing et al. 2022"
+ASKED = "asked here"
+RANK_H, RANK_Z = ("spectra", "h", "rank"), ("spectra", "z", "rank")
+PROBE = "Linear probe accuracy of h on test images"
+
+
+def _of(results: Results, setting: str, *path: str) -> Seeds:
+    return results.values(*path, **place(setting))
+
+
+def _more(
+    first: str, second: str, path: Sequence[str], what: str, *, points: bool = False
+) -> Callable[[Results], Decision]:
+    return lambda results: greater(
+        _of(results, first, *path), _of(results, second, *path), unit="points" if points else "number", what=what
+    )
+
+
+# ---------------------------------------------------------------- toy models
+
+
+def toy_claims() -> tuple[Claim, ...]:
+    """All claims about the two linear networks."""
+
+    def collapsed(kind: str, at: str) -> Callable[[Results], Seeds]:
+        return lambda results: _of(results, USUAL, "toys", kind, at, "collapsed")
+
+    weak, hard = collapsed("augmentation", "0.01"), collapsed("augmentation", "1.5")
+    one, two, most = (collapsed("depth", str(n)) for n in TOY_LAYERS)
+    said = "Directions of 16 whose variance is below a tenth of the largest, after the steps of the authors' code"
+
+    def aligned(results: Results) -> Decision:
+        sides = [_of(results, USUAL, "toys", "depth", "2", "aligned", end) for end in ("end", "start")]
+        return greater(*sides, what="the overlap of the eight weakest directions, end less start,")
+
+    return (
+        ruled(
+            "toy-weak",
+            "A linear network keeps all directions where views hardly differ (noise of 0.01 in 8 of 16).",
+            f"{JING}, section 4",
+            f"{said}.",
+            "none has collapsed",
+            lambda results: below(weak(results), 0.5, what="the number of collapsed directions"),
+            published="0 of 16",
+            origin="repository",
+        ),
+        ruled(
+            "toy-strong",
+            "It loses the directions in which views differ more than images do (noise of 1.5 in 8 of 16).",
+            f"{JING}, section 4",
+            f"{said}.",
+            "eight have collapsed",
+            lambda results: between(hard(results), 7.5, 8.5, what="the number of collapsed directions"),
+            published="8 of 16",
+            origin="repository",
+        ),
+        ruled(
+            "toy-depth",
+            "Two linear layers collapse where one does not, although views hardly differ.",
+            f"{JING}, section 5",
+            f"{said}: two layers less one.",
+            "the difference is above 0",
+            lambda results: greater(two(results), one(results), what="the collapsed directions, two layers less one,"),
+        ),
+        ruled(
+            "toy-deeper",
+            "The deeper the network, the lower its rank: three layers less two.",
+            f"{JING}, section 5",
+            f"{said}: three layers less two.",
+            "the difference is above 0",
+            lambda results: greater(most(results), two(results), what="the collapsed directions, three less two,"),
+        ),
+        ruled(
+            "toy-aligned",
+            "Neighbouring layers align: the directions left behind become the same in both.",
+            f"{JING}, section 5",
+            "Share of the subspace of the eight weakest directions that both layers have in common, at the end less at "
+            "the start.",
+            "the difference is above 0",
+            aligned,
+        ),
+    )
+
+
+# ---------------------------------------------------------------- trained encoders
+
+
+def run_claims(depths: Sequence[int], strengths: Sequence[float], shares: Sequence[float], width: int) -> list[Claim]:
+    """All claims about projectors, views and DirectCLR.
+
+    Args:
+        depths: layers of the projector.
+        strengths: of the views.
+        shares: of h, for DirectCLR.
+        width: of z.
+    """
+    made = [
+        ruled(
+            "z-collapses",
+            f"The projection of SimCLR does not use all of its {width} dimensions.",
+            f"{JING}, section 3",
+            "Dimensions of z on test images whose singular value is above 1e-4 of the largest.",
+            f"these are fewer than {width}",
+            lambda results: below(_of(results, USUAL, "spectra", "z", "used"), width, what="the number of dimensions"),
+        ),
+        ruled(
+            "h-above-z",
+            "Of the representation more is used than of the projection.",
+            f"{JING}, section 6",
+            "Effective rank of the covariance of unit rows on test images: h less z.",
+            "the difference is above 0",
+            lambda results: greater(
+                _of(results, USUAL, *RANK_H), _of(results, USUAL, *RANK_Z), what="the effective rank, h less z,"
+            ),
+        ),
+    ]
+    if 0 in depths:
+        where = f"{JING}, section 6"
+        rank = "the effective rank of h, with less without a projector,"
+        made += [
+            ruled(
+                "projector-guards-h",
+                "A projector keeps the representation from collapsing.",
+                where,
+                "Effective rank of h on test images: with a projector of two layers less without one.",
+                "the difference is above 0",
+                _more(USUAL, depth(0), RANK_H, rank),
+            ),
+            ruled(
+                "projector-helps",
+                "A projector makes a better representation.",
+                where,
+                f"{PROBE}: with a projector of two layers less without one.",
+                "the difference is above 0",
+                _more(USUAL, depth(0), ACCURACY, "the accuracy, with less without a projector,", points=True),
+            ),
+        ]
+    if {1, 3} <= set(depths):
+        made.append(
+            ruled(
+                "deeper-is-lower",
+                "The deeper the projector, the lower the rank of what it ends in.",
+                f"{JING}, section 5, of linear layers",
+                "Effective rank of z on test images: projector of one layer less one of three.",
+                "the difference is above 0",
+                _more(depth(1), depth(3), RANK_Z, "the effective rank of z, one layer less three,"),
+            )
+        )
+    if len(strengths) > 1:
+        weak, hard = min(strengths), max(strengths)
+        made.append(
+            ruled(
+                "strong-views-lower",
+                "The more views differ, the fewer directions are left.",
+                f"{JING}, section 4, of a linear network",
+                f"Effective rank of z on test images: views of {weak:g} times the usual strength less {hard:g} times.",
+                "the difference is above 0",
+                _more(strong(weak), strong(hard), RANK_Z, "the effective rank of z, weak less strong views,"),
+            )
+        )
+    if 0 in depths and shares:
+        first = share(shares[0])
+        made += [
+            ruled(
+                "direct-beats-none",
+                "Without a projector it is better to compare a part of h than all of it.",
+                f"{JING}, section 6 (DirectCLR)",
+                f"{PROBE}: DirectCLR on {shares[0]:.1%} of the dimensions less SimCLR without a projector.",
+                "the difference is above 0",
+                _more(first, depth(0), ACCURACY, "the accuracy, DirectCLR less no projector,", points=True),
+            ),
+            ruled(
+                "direct-fills-h",
+                "What DirectCLR does not compare stays in use: h has a higher rank than where all of it is compared.",
+                f"{JING}, section 6 (DirectCLR)",
+                f"Effective rank of h on test images: DirectCLR on {shares[0]:.1%} less SimCLR without a projector.",
+                "the difference is above 0",
+                _more(first, depth(0), RANK_H, "the effective rank of h, DirectCLR less no projector,"),
+            ),
+        ]
+        if 1 in depths:
+            made.append(
+                ruled(
+                    "direct-beats-linear",
+                    "DirectCLR is better than SimCLR with a linear projector.",
+                    f"{JING}, section 6, table",
+                    f"{PROBE}: DirectCLR on {shares[0]:.1%} less SimCLR with a projector of one layer.",
+                    "the difference is above 0",
+                    _more(first, depth(1), ACCURACY, "the accuracy, DirectCLR less a linear projector,", points=True),
+                )
+            )
+    return made
+
+
+def cue_claims(cued: Sequence[Cued]) -> list[Claim]:
+    """All claims about a planted cue: an easy feature that hides a hard one."""
+    seen = sorted((one for one in cued if not one.hidden), key=lambda one: one.strength)
+    made: list[Claim] = []
+    if len(seen) > 1:
+        made.append(
+            ruled(
+                "easy-hides-hard",
+                "Who can agree on an easy feature learns less of a hard one: a colour that each image has of its own "
+                "costs accuracy on the class.",
+                ASKED,
+                f"{PROBE}, which carry such colours too: without a cue less with the strongest.",
+                "the difference is above 0",
+                _more(seen[0].name, seen[-1].name, ACCURACY, "the accuracy, without less with the cue,", points=True),
+            )
+        )
+    if HIDDEN in cued and any(one.strength == HIDDEN.strength for one in seen):
+        shown = Cued(HIDDEN.strength)
+        made += [
+            ruled(
+                "hidden-cue-frees",
+                "Views that do not agree on the easy feature give the hard one back, on the very same images.",
+                ASKED,
+                f"{PROBE}: views that turn the hue less views that leave it.",
+                "the difference is above 0",
+                _more(HIDDEN.name, shown.name, ACCURACY, "the accuracy, hue turned less left,", points=True),
+            ),
+            ruled(
+                "shared-cue-kept",
+                "The easy feature is kept where views agree on it, and lost where they do not.",
+                ASKED,
+                "Linear probe accuracy of h for the eighth of the circle that the cue's hue lies in: left less turned.",
+                "the difference is above 0",
+                _more(shown.name, HIDDEN.name, ("cue-kept", "cue"), "the accuracy, hue left less turned,", points=True),
+            ),
+        ]
+    return made
+
+
+# ---------------------------------------------------------------- the doctor
+
+
+def lead_claims(ablations: Sequence[str]) -> list[Claim]:
+    """All claims about the doctor, of methods without a part."""
+
+    def leads(results: Results) -> list[Seeds]:
+        found = [_of(results, USUAL, "lead", name, "lead") for name in ablations]
+        return [one for one in found if one]
+
+    def early(results: Results) -> Decision:
+        return above(each(min, leads(results)), 0.0, what="the shortest lead, in steps,")
+
+    def calm(results: Results) -> Decision:
+        found = [_of(results, USUAL, "lead", name, "false alarms") for name in ablations]
+        return below(each(max, found), 0.5, what="the most findings in a whole method")
+
+    return [
+        ruled(
+            "doctor-leads",
+            "The doctor names a collapse before the accuracy falls.",
+            ASKED,
+            "Steps from the doctor's first finding to the first epoch from which on kNN accuracy on held-out images "
+            f"stays below the whole method's; the shortest of {', '.join(ablations)}, of those that fell.",
+            "it is above 0",
+            early,
+        ),
+        ruled(
+            "doctor-is-calm",
+            "The doctor says nothing where nothing was left out.",
+            ASKED,
+            "Findings in the whole methods, the most of any.",
+            "there are none",
+            calm,
+        ),
+    ]

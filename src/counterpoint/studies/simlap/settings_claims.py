@@ -1,0 +1,241 @@
+"""What `simlap-settings` decides, by rules written before any run."""
+
+from collections.abc import Sequence
+
+from counterpoint.report.numbers import in_points
+from counterpoint.studies.ruled import ruled
+from counterpoint.studies.simlap.judged import KNN
+from counterpoint.studies.statistics import above, below, between, each, greater
+from counterpoint.studies.study import Claim, Decision, Result, Results
+
+__all__ = ["DEFAULT", "SOURCE", "at_setting", "best_lars", "gained", "setting_claims", "spoken"]
+
+DEFAULT = {"setting": "default", "value": "AdamW, 256, .15, 0, layer"}
+SOURCE = ("source", "learned", "knn")
+NEAR = 0.01  # of an accuracy, within which it is the same
+HALF = 0.5  # of the default's gain over the untrained encoder, below which training barely converged
+WHERE = "Wu et al. 2024, the ablations at 100 epochs"
+NORMS = "Wu et al. 2024, on the projector"
+ON_TRANSFER = "kNN (k = 10) of h, mean over the transfer sets"
+ON_SOURCE = "kNN (k = 10) of h on the source's test images"
+
+
+def at_setting(results: Results, name: str, value: str, path: Sequence[str] = KNN) -> dict[int, float]:
+    """A measure for each seed.
+
+    Args:
+        results: of the study.
+        name: of the setting; `default` for the default.
+        value: of it.
+        path: evaluator, and keys of its answer.
+    """
+    return results.values(*path, setting=name, value=DEFAULT["value"] if name == "default" else value)
+
+
+def _default(results: Results, path: Sequence[str] = KNN) -> dict[int, float]:
+    return at_setting(results, "default", "", path)
+
+
+def best_lars(results: Results, path: Sequence[str] = KNN) -> dict[int, float]:
+    """A measure of LARS at that of its rates which is better on the source, seed by seed.
+
+    Args:
+        results: of the study.
+        path: evaluator, and keys of its answer.
+    """
+    rates = list(dict.fromkeys(r.cell.place["value"] for r in results.asked(setting="optimizer")))
+    if not rates:
+        return {}
+    judged = [at_setting(results, "optimizer", rate, SOURCE) for rate in rates]
+    picked = each(lambda v: float(max(range(len(v)), key=lambda i: v[i])), judged)
+    found = {seed: at_setting(results, "optimizer", rates[int(i)], path).get(seed) for seed, i in picked.items()}
+    return {seed: value for seed, value in found.items() if value is not None}
+
+
+def spoken(result: Result) -> bool | None:
+    """Whether a run that failed was called so: its loss was no number, or the doctor found something.
+
+    None where nothing can be said: it has not been trained, or is too short to judge.
+    """
+    if result.diverged:
+        return True
+    healthy = result.found.get("course", {}).get("healthy")
+    return None if healthy is None else not healthy
+
+
+def _named(results: Results, name: str, value: str) -> dict[int, float]:
+    """1 where the run was called ill, 0 where it was called healthy, for each seed of which anything can be said."""
+    asked = results.asked(setting=name, value=DEFAULT["value"] if name == "default" else value)
+    found = {result.cell.seed: spoken(result) for result in asked}
+    return {seed: float(said) for seed, said in found.items() if said is not None}
+
+
+def gained(results: Results, name: str, value: str) -> dict[int, float]:
+    """What a setting gains over the untrained encoder on the source, as a share of what the default does.
+
+    Seeds at which the default gains nothing are left out.
+
+    Args:
+        results: of the study.
+        name: of the setting.
+        value: of it.
+    """
+    untrained = results.values("source", "untrained", "knn", **DEFAULT)
+    measures = [at_setting(results, name, value, SOURCE), _default(results, SOURCE), untrained]
+    shares = each(lambda v: (v[0] - v[2]) / (v[1] - v[2]) if v[1] > v[2] else float("nan"), measures)
+    return {seed: share for seed, share in shares.items() if share == share}
+
+
+def setting_claims() -> tuple[Claim, ...]:
+    """All claims."""
+    return (*_numbers(), *_norms())
+
+
+def _numbers() -> list[Claim]:
+    def lars(results: Results) -> Decision:
+        return greater(best_lars(results), _default(results), unit="points", what="LARS less AdamW")
+
+    def wide(results: Results) -> Decision:
+        gain = each(lambda v: v[0] - v[1], [at_setting(results, "width", "1024", SOURCE), _default(results, SOURCE)])
+        return between(gain, -NEAR, NEAR, unit="points", what="a width of 1,024 less one of 256")
+
+    def cold_source(results: Results) -> Decision:
+        cold = at_setting(results, "temperature", "0.05", SOURCE)
+        return greater(cold, _default(results, SOURCE), unit="points", what="a temperature of .05 less one of .15")
+
+    def cold(results: Results) -> Decision:
+        cold = at_setting(results, "temperature", "0.05")
+        return greater(cold, _default(results), unit="points", what="a temperature of .05 less one of .15")
+
+    def costs(results: Results) -> Decision:
+        priced = at_setting(results, "gate penalty", "0.1", SOURCE)
+        return greater(_default(results, SOURCE), priced, unit="points", what="no penalty less a penalty of .1")
+
+    def spares(results: Results) -> Decision:
+        loss = each(lambda v: v[0] - v[1], [_default(results), at_setting(results, "gate penalty", "0.1")])
+        return below(loss, NEAR, unit="points", what="no penalty less a penalty of .1")
+
+    return [
+        ruled(
+            "lars-transfers",
+            "With LARS SimLAP transfers better than with AdamW.",
+            WHERE,
+            f"{ON_TRANSFER}: LARS, at that of two rates which is better on the source, less AdamW.",
+            "the difference is above 0",
+            lars,
+            published="86.3 % against 82.9 % (kNN, CIFAR-10; 200 epochs against 100)",
+            origin="paper",
+        ),
+        ruled(
+            "width-is-free",
+            "A wider projection makes no difference to the source's accuracy.",
+            WHERE,
+            f"{ON_SOURCE}: a width of 1,024 less one of 256.",
+            f"the difference lies within {in_points(NEAR)} of 0",
+            wide,
+            published="70.5 %, 70.3 % and 70.6 % (linear, ImageNet; 256, 2,048 and 4,096)",
+            origin="paper",
+        ),
+        ruled(
+            "cold-on-source",
+            "A temperature of .05 is better on the source than one of .15.",
+            WHERE,
+            f"{ON_SOURCE}: .05 less .15.",
+            "the difference is above 0",
+            cold_source,
+            published="71.2 % against 70.5 % (linear, ImageNet)",
+            origin="paper",
+        ),
+        ruled(
+            "cold-transfers",
+            "A temperature of .05 transfers better than one of .15.",
+            WHERE,
+            f"{ON_TRANSFER}: .05 less .15.",
+            "the difference is above 0",
+            cold,
+            published="84.1 % against 82.9 % (kNN, CIFAR-10)",
+            origin="paper",
+        ),
+        ruled(
+            "penalty-costs-source",
+            "The gate penalty costs accuracy on the source.",
+            WHERE,
+            f"{ON_SOURCE}: none less a penalty of .1.",
+            "the difference is above 0",
+            costs,
+            published="69.5 % against 70.5 % (linear, ImageNet)",
+            origin="paper",
+        ),
+        ruled(
+            "penalty-spares-transfer",
+            "The gate penalty costs nothing on other data.",
+            WHERE,
+            f"{ON_TRANSFER}: none less a penalty of .1.",
+            f"the difference is below {in_points(NEAR)}",
+            spares,
+            published="83.2 % against 82.9 % (kNN, CIFAR-10)",
+            origin="paper",
+        ),
+    ]
+
+
+def _norms() -> list[Claim]:
+    def diverges(results: Results) -> Decision:
+        ended = [r for r in results.asked(setting="last norm", value="none") if r.diverged or r.folder is not None]
+        shares = {result.cell.seed: float(result.diverged) for result in ended}
+        return above(shares, 0.5, unit="share", what="the share of runs without a last norm whose loss is no number")
+
+    def barely(results: Results) -> Decision:
+        return below(
+            gained(results, "last norm", "batch"),
+            HALF,
+            unit="share",
+            what="what BatchNorm gains over the untrained encoder, as a share of what LayerNorm gains,",
+        )
+
+    made = [
+        ruled(
+            "no-norm-diverges",
+            "Without a norm at the projector's end the loss is soon no number.",
+            NORMS,
+            "Share of the runs whose loss was no finite number.",
+            "it is above one half",
+            diverges,
+            published="NaN",
+            origin="paper",
+        ),
+        ruled(
+            "batch-norm-barely",
+            "With BatchNorm at the projector's end training barely converges.",
+            NORMS,
+            f"{ON_SOURCE}: the gain over the untrained encoder with BatchNorm, as a share of that with LayerNorm.",
+            "the share is below one half",
+            barely,
+        ),
+    ]
+    for norm, words in (("none", "no norm"), ("batch", "BatchNorm")):
+        made.append(
+            ruled(
+                f"doctor-names-{norm}",
+                f"The doctor names runs that end in {words} at the projector's end, before any accuracy is known.",
+                "asked here",
+                "Share of the runs whose loss is no number in the end, or of which the doctor finds something then.",
+                "it is above one half",
+                lambda results, norm=norm, words=words: above(
+                    _named(results, "last norm", norm), 0.5, unit="share", what=f"the share of runs with {words} named"
+                ),
+            )
+        )
+    made.append(
+        ruled(
+            "doctor-spares-default",
+            "The doctor finds nothing in runs of the default.",
+            "asked here",
+            "The same share of the runs of the default.",
+            "it is below one half",
+            lambda results: below(
+                _named(results, "default", ""), 0.5, unit="share", what="the share of default runs named"
+            ),
+        )
+    )
+    return made
