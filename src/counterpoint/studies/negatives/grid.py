@@ -2,8 +2,8 @@
 
 What they cost, by the logs of two cores that did other work too, one thread for each of two runs: 5 sources x 3 numbers
 x 3 temperatures x 3 seeds are 135 runs, 7 mixings x 2 data sets x 3 seeds 42 shorter ones; together 2.9 hours of one
-core to train and .8 to read, 1.8 hours of two. A step of SimCLR with `conv` on 512 images of 32 pixels takes .22 s on an
-idle core, and a run of 4 epochs, 48 whole batches each, 42 s.
+core to train and .8 to read, 1.8 hours of two. A step of SimCLR with `conv` on 512 images of 32 pixels takes .22 s on
+an idle core, and a run of 4 epochs, 48 whole batches each, 42 s.
 """
 
 from collections.abc import Sequence
