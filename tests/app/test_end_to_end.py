@@ -35,9 +35,13 @@ def pictures(folder, count, seed=0, sizes=(12, 20)):
     return folder
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("recipe", "epochs", "floor"), [("simclr", 30, 0.90), ("supcon", 20, 0.93), ("supervised", 20, 0.93)]
+    ("recipe", "epochs", "floor"),
+    [
+        pytest.param("simclr", 30, 0.90, marks=pytest.mark.long),
+        pytest.param("supcon", 20, 0.93, marks=pytest.mark.long),
+        pytest.param("supervised", 20, 0.93, marks=pytest.mark.slow),
+    ],
 )
 def test_a_recipe_learns_what_an_untrained_encoder_does_not_know(recipe, epochs, floor, tmp_path):
     run = cp.train(recipe, source="digits", out=tmp_path / "run", epochs=epochs, **flags(encoder="conv"))

@@ -109,6 +109,7 @@ def test_what_has_no_gate_is_said_in_a_sentence(runs):
 # ---------------------------------------------------------------- pseudo-labels
 
 
+@pytest.mark.long
 def test_a_run_gives_labels_to_train_on_and_the_source_scores(runs, tmp_path):
     run = trained(tmp_path / "run", "simlap", labels_from=runs[1].folder, clusters=17, evaluate=True)
     stored = run.recipe()

@@ -50,7 +50,7 @@ def test_only_the_last_checkpoints_stay(tmp_path):
     assert len(list(run.checkpoints.glob("step-*.pt"))) == 2
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_killed_at_random_moments_and_resumed_the_weights_are_bit_identical(tmp_path):
     script = [sys.executable, str(HERE / "kill_and_resume.py"), str(tmp_path), "20"]
     done = subprocess.run(script, capture_output=True, text=True, timeout=400, check=False)

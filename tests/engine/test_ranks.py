@@ -151,7 +151,7 @@ def test_two_processes_with_chunks_train_as_one_without(two):
     same(two["chunks"], work("simclr", Comm.alone(), "mlp"))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_launcher_trains_on_two_ranks(tmp_path):
     """The command line under Fabric's own launcher and under torchrun."""
     import subprocess

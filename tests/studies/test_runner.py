@@ -412,8 +412,7 @@ def wait_for(what, seconds: float = 60.0) -> None:
         time.sleep(0.05)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.parametrize("jobs", [pytest.param(1, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.long)])
 def test_a_study_killed_in_the_middle_and_started_again_gives_the_same_table(tmp_path, store, jobs):
     cells = tmp_path / "cells"
     process = begin(tmp_path, cells, jobs, slowly=5.0)
@@ -435,7 +434,7 @@ def test_a_study_killed_in_the_middle_and_started_again_gives_the_same_table(tmp
     assert table(tmp_path)[0][:2] == ["recipe", "seeds"]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_ctrl_c_stops_all_processes_and_writes_the_page(tmp_path):
     cells = tmp_path / "cells"
     process = begin(tmp_path, cells, 2, slowly=30.0)
