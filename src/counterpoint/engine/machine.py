@@ -14,6 +14,7 @@ from torch import nn
 
 from counterpoint.distributed import Comm
 from counterpoint.engine.allocator import keep_freed_memory
+from counterpoint.engine.small_maps import guard_small_maps
 from counterpoint.errors import RecipeError
 
 __all__ = ["Machine", "Numerics", "launch", "measured"]
@@ -38,7 +39,9 @@ class Numerics:
             yield
 
     def arrange(self, model: nn.Module) -> nn.Module:
-        """The module in the chosen layout."""
+        """The module in the chosen layout, and safe in the chosen precision (see `guard_small_maps`)."""
+        if self.precision == "bf16-mixed":
+            guard_small_maps(model)
         if self.channels_last:
             return model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         return model

@@ -1,0 +1,69 @@
+"""Convolutions on maps that their kernel does not fill, kept from bfloat16."""
+
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["guard_small_maps", "unread"]
+
+
+def guard_small_maps(model: nn.Module) -> nn.Module:
+    """The module, whose convolutions are computed in float32 under bfloat16 autocast on a CPU where it goes wrong.
+
+    Torch's bfloat16 convolution on CPUs (seen in 2.14.1, oneDNN; one, two and three dimensions) leaves those entries of
+    a weight's gradient unset whose place of the kernel meets nothing but padding: what the memory held before, up to
+    infinity, where 0 is right. A 3 x 3 kernel of stride 2 on a 1 x 1 map is enough. Elsewhere nothing changes: the
+    weights, their names and what is computed at float32 or on a GPU stay.
+    """
+    for module in model.modules():
+        if (guarded := _GUARDED.get(type(module))) is not None:
+            module.__class__ = guarded
+    return model
+
+
+def unread(sides: tuple[int, ...], layer: nn.Conv1d | nn.Conv2d | nn.Conv3d) -> bool:
+    """Whether a place of the kernel meets only padding, along one of the `sides` (pixels) of a map."""
+    if layer.padding_mode != "zeros":
+        return False
+    for axis, side in enumerate(sides):
+        kernel, stride, step = layer.kernel_size[axis], layer.stride[axis], layer.dilation[axis]
+        if isinstance(layer.padding, str):
+            both = step * (kernel - 1) if layer.padding == "same" else 0
+            before = both // 2
+        else:
+            both, before = 2 * layer.padding[axis], layer.padding[axis]
+        outputs = (side + both - step * (kernel - 1) - 1) // stride + 1
+        for place in range(kernel):
+            first = place * step - before
+            # Of the outputs at first, first + stride, ..., the one nearest to the map's start that is not before it.
+            skipped = max(0, -(first // stride))
+            if skipped >= outputs or first + skipped * stride >= side:
+                return True
+    return False
+
+
+def _careful(layer: nn.Conv1d | nn.Conv2d | nn.Conv3d, x: Tensor) -> bool:
+    if x.device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
+        return False
+    return unread(tuple(x.shape[-len(layer.kernel_size) :]), layer)
+
+
+class _Careful(nn.Module):
+    def forward(self, input: Tensor) -> Tensor:
+        if not _careful(cast(nn.Conv2d, self), input):
+            return super().forward(input)
+        with torch.autocast("cpu", enabled=False):
+            return super().forward(input.float())
+
+
+class _Conv1d(_Careful, nn.Conv1d): ...
+
+
+class _Conv2d(_Careful, nn.Conv2d): ...
+
+
+class _Conv3d(_Careful, nn.Conv3d): ...
+
+
+_GUARDED: dict[type[nn.Module], type[nn.Module]] = {nn.Conv1d: _Conv1d, nn.Conv2d: _Conv2d, nn.Conv3d: _Conv3d}

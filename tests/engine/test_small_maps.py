@@ -1,0 +1,87 @@
+"""Convolutions on maps that their kernel does not fill."""
+
+import copy
+import pickle
+
+import pytest
+import torch
+from torch import nn
+
+from counterpoint.engine import Numerics
+from counterpoint.engine.small_maps import guard_small_maps, unread
+
+
+def places_read(side: int, kernel: int, stride: int, padding: int, dilation: int) -> set[int]:
+    """By walking over all outputs."""
+    outputs = (side + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
+    return {
+        place
+        for output in range(outputs)
+        for place in range(kernel)
+        if 0 <= output * stride - padding + place * dilation < side
+    }
+
+
+def test_which_places_of_a_kernel_meet_only_padding():
+    for side in range(1, 7):
+        for kernel in range(1, 6):
+            for stride in range(1, 5):
+                for dilation in (1, 2):
+                    for padding in range(4):
+                        if side + 2 * padding < dilation * (kernel - 1) + 1:
+                            continue
+                        layer = nn.Conv1d(1, 1, kernel, stride, padding, dilation)
+                        expected = len(places_read(side, kernel, stride, padding, dilation)) < kernel
+                        assert unread((side,), layer) == expected, (side, kernel, stride, padding, dilation)
+
+
+def test_padding_by_name_and_by_the_image_itself():
+    assert unread((1, 5), nn.Conv2d(1, 1, 3, padding="same"))
+    assert not unread((5, 5), nn.Conv2d(1, 1, 3, padding="same"))
+    assert not unread((3, 3), nn.Conv2d(1, 1, 3, padding="valid"))
+    assert not unread((2, 2), nn.Conv2d(1, 1, 3, padding=1, padding_mode="reflect"))
+
+
+def gradients(layer: nn.Module, x: torch.Tensor, precision: str) -> torch.Tensor:
+    layer.zero_grad()
+    # What is freed here is what an unset gradient would hold.
+    junk = [torch.full((n,), 1e30) for n in (73728, 1 << 20, 64 * 128 * 3, 64 * 128 * 27) for _ in range(4)]
+    del junk
+    with Numerics(precision).autocast(x.device):
+        y = layer(x)
+    y.float().square().sum().backward()
+    weight = layer.weight
+    assert isinstance(weight, nn.Parameter)
+    assert weight.grad is not None
+    return weight.grad.clone()
+
+
+@pytest.mark.parametrize(("kind", "axes"), [(nn.Conv1d, 1), (nn.Conv2d, 2), (nn.Conv3d, 3)])
+@pytest.mark.parametrize("side", [1, 2])
+def test_the_gradient_is_that_of_float32_up_to_rounding(kind: type[nn.Conv2d], axes: int, side: int):
+    torch.manual_seed(0)
+    layer = kind(64, 128, 3, 3, 1)
+    x = torch.randn(8, 64, *([side] * axes))
+    exact = gradients(layer, x, "32-true")
+    guarded = Numerics("bf16-mixed").arrange(copy.deepcopy(layer))
+    rough = gradients(guarded, x, "bf16-mixed")
+    assert torch.isfinite(rough).all()
+    assert (rough - exact).norm() < 0.02 * exact.norm()
+    assert (rough[(exact == 0)] == 0).all()
+
+
+def test_a_full_map_stays_in_bfloat16_and_nothing_is_renamed():
+    layer = nn.Sequential(nn.Conv2d(3, 4, 3, 2, 1))
+    names = list(layer.state_dict())
+    guard_small_maps(layer)
+    assert list(layer.state_dict()) == names
+    with torch.autocast("cpu", torch.bfloat16):
+        assert layer(torch.randn(2, 3, 8, 8)).dtype == torch.bfloat16
+        assert layer(torch.randn(2, 3, 1, 1)).dtype == torch.float32
+    again = pickle.loads(pickle.dumps(copy.deepcopy(layer)))
+    assert all(torch.equal(a, b) for a, b in zip(again.parameters(), layer.parameters(), strict=True))
+
+
+def test_float32_leaves_the_layers_as_they_are():
+    layer = nn.Conv2d(3, 4, 3, 2, 1)
+    assert type(Numerics().arrange(layer)) is nn.Conv2d
