@@ -24,6 +24,7 @@ from benchmarks.harness import Row, interleaved, show
 from counterpoint.distributed import Comm
 from counterpoint.encoders import ConvNet
 from counterpoint.engine import Numerics, train_step
+from counterpoint.engine.allocator import keep_freed_memory
 from counterpoint.engine.step import asked, compare
 from counterpoint.model import Model
 from counterpoint.negatives import Noise, Prototypes
@@ -175,6 +176,7 @@ class _Side:
 def step_cost(name: str, *, batch: int | None = None, repeats: int = 7) -> Row:
     """One recipe's step, and what it cannot do without."""
     batch = batch or SMALLER.get(name, BATCH)
+    keep_freed_memory()  # as training does
     ours, bare = _Side(name, batch), _Side(name, batch).bare()
     seconds = interleaved({"ours": ours.step, "bare": bare}, repeats=repeats, warm_up=2)
     taken = {side: median(values) for side, values in seconds.items()}

@@ -102,7 +102,9 @@ class SplitNorm(nn.modules.batchnorm._BatchNorm):  # pyright: ignore[reportPriva
         """Normalised input; by groups where the statistics are the batch's."""
         if not self.training and self.running_mean is not None:
             return super().forward(input)
-        parts = input.tensor_split(max(1, len(input) // self.rows))
+        groups = max(1, len(input) // self.rows)
+        # One split, not slices: the backward pass of each slice would fill a gradient of the whole batch.
+        parts = input.split([len(input) // groups + (at < len(input) % groups) for at in range(groups)])
         exact = torch.promote_types(input.dtype, torch.float32)
         found = torch.zeros(2, len(parts), self.num_features, dtype=exact, device=input.device)
         # With a momentum of 1 the running statistics are those of the group.
