@@ -255,13 +255,13 @@ def test_each_positive_with_its_own_denominator_is_left_to_the_tiles() -> None:
 
 def test_symmetry_halves_the_products(monkeypatch: pytest.MonkeyPatch) -> None:
     counted: list[tuple[slice, slice]] = []
-    logits = levels._Plan.logits
+    formed = levels._Plan.formed
 
     def watched(plan: levels._Plan, query: Tensor, keys: Tensor, rows: slice, columns: slice) -> Tensor:
         counted.append((rows, columns))
-        return logits(plan, query, keys, rows, columns)
+        return formed(plan, query, keys, rows, columns)
 
-    monkeypatch.setattr(levels._Plan, "logits", watched)
+    monkeypatch.setattr(levels._Plan, "formed", watched)
     monkeypatch.setattr(levels, "_KEPT", 0)
     z = normal(0, 40, 4)
     contrast(views(z, 20), temperature=0.5, tile=10).backward()

@@ -40,7 +40,8 @@ from counterpoint.sphere import factor
 _LARGEST = 64.0
 # Scores that the forward pass may keep for the backward pass: 16 MiB of float32, whatever the batch.
 _KEPT = 1 << 22
-_TILE_CPU = 512
+# Sides of a tile: small ones leave more out below the diagonal, large ones cost fewer calls.
+_TILE_CPU, _TILE_CPU_MIRRORED = 1024, 512
 _TILE_CUDA = 4096
 
 
@@ -116,8 +117,8 @@ class _Plan:
         if excluded is None:
             return None
         scale = scale / temperature
-        size = tile or (_TILE_CUDA if query.is_cuda else _TILE_CPU)
         mirrored = query is rows and torch.equal(*excluded)
+        size = tile or (_TILE_CUDA if query.is_cuda else _TILE_CPU_MIRRORED if mirrored else _TILE_CPU)
         longest = _longest(query) ** 2 if query is rows else _longest(query) * _longest(rows)
         bounded = abs(scale) * longest / math.log(2) <= _LARGEST
         outside = _by_block(excluded, len(query), size)
@@ -134,15 +135,15 @@ class _Plan:
         """Whether a tile stands for its mirror image as well."""
         return self.mirrored and columns.start > rows.start
 
-    def logits(self, query: Tensor, keys: Tensor, rows: slice, columns: slice) -> Tensor:
-        """A fresh tile, in powers of two; -inf where a candidate takes no part."""
+    def formed(self, query: Tensor, keys: Tensor, rows: slice, columns: slice) -> Tensor:
+        """A fresh tile: e_ij where bounded, else logits in powers of two; 0 or -inf where a candidate takes no part."""
         scale = self.scale / math.log(2)
         logit = torch.addmm(query.new_zeros(()), query[rows], keys[columns].mT, beta=0, alpha=scale)
         row, column, first, last = self.outside[rows.start // self.tile]
         if first < columns.stop and last >= columns.start:
             here = (column >= columns.start) & (column < columns.stop)
             logit[row[here], column[here] - columns.start] = -torch.inf
-        return logit
+        return logit.exp2_() if self.bounded else logit
 
 
 def _longest(rows: Tensor) -> float:
@@ -176,22 +177,21 @@ class _Level(torch.autograd.Function):
         room = _KEPT if (need_query or need_keys) and not ahead else 0
         with full_precision(query):
             for rows, columns in plan.tiles():
-                logit = plan.logits(query, rows_of, rows, columns)
-                keep = logit.numel() <= room
-                room = room - logit.numel() if keep else 0
+                formed = plan.formed(query, rows_of, rows, columns)
+                keep = formed.numel() <= room
+                room = room - formed.numel() if keep else 0
                 if keep:
-                    kept.append(logit)
+                    kept.append(formed)
                 if plan.bounded:
-                    power = logit.exp2() if keep else logit.exp2_()
-                    sums.total[rows] += power.sum(1)
+                    sums.total[rows] += formed.sum(1)
                     if pulled is not None:
-                        pulled[rows].addmm_(power, rows_of[columns])
+                        pulled[rows].addmm_(formed, rows_of[columns])
                     if plan.twofold(rows, columns):
-                        sums.total[columns] += power.sum(0)
+                        sums.total[columns] += formed.sum(0)
                 else:
-                    sums.at(rows).add(logit)
+                    sums.at(rows).add(formed)
                     if plan.twofold(rows, columns):
-                        sums.at(columns).add(logit.mT)
+                        sums.at(columns).add(formed.mT)
         level = sums.level()
         ctx.plan, ctx.kept = plan, kept
         ctx.save_for_backward(query, keys, level, pulled)
@@ -215,9 +215,9 @@ class _Level(torch.autograd.Function):
         kept = iter(cast(list[Tensor], ctx.kept))
         with full_precision(query):
             for rows, columns in plan.tiles():
-                logit = next(kept, None)
-                logit = plan.logits(query, rows_of, rows, columns) if logit is None else logit
-                slope = _slope(plan, logit, level, upstream, weight, rows, columns)
+                formed = next(kept, None)
+                formed = plan.formed(query, rows_of, rows, columns) if formed is None else formed
+                slope = _slope(plan, formed, level, upstream, weight, rows, columns)
                 if d_query is not None:
                     d_query[rows].addmm_(slope, rows_of[columns], alpha=plan.scale)
                     if plan.twofold(rows, columns):
@@ -228,13 +228,13 @@ class _Level(torch.autograd.Function):
 
 
 def _slope(
-    plan: _Plan, logit: Tensor, level: Tensor, upstream: Tensor, weight: Tensor, rows: slice, columns: slice
+    plan: _Plan, formed: Tensor, level: Tensor, upstream: Tensor, weight: Tensor, rows: slice, columns: slice
 ) -> Tensor:
-    """a_i e_ij, or (a_i + a_j) e_ij where rows are compared with themselves."""
+    """a_i e_ij, or (a_i + a_j) e_ij where rows are compared with themselves; what was formed stays."""
     if plan.bounded:
         pull = weight[rows, None]
-        return logit.exp2().mul_(pull + weight[columns] if plan.mirrored else pull)
-    slope = (logit - level[rows, None]).exp2_().mul_(upstream[rows, None])
+        return formed * (pull + weight[columns] if plan.mirrored else pull)
+    slope = (formed - level[rows, None]).exp2_().mul_(upstream[rows, None])
     if plan.mirrored:
-        slope += (logit - level[columns]).exp2_().mul_(upstream[columns])
+        slope += (formed - level[columns]).exp2_().mul_(upstream[columns])
     return slope
