@@ -89,7 +89,7 @@ def _untied(cue: str, unlabelled: Sequence[str], ends: tuple[float, float]) -> C
 
     return ruled(
         f"unseen-tie-{cue}",
-        f"Who learns without labels keeps as much of a cue whether it is tied to the class or not ({cue}).",
+        f"Who learns without labels keeps as much of a cue whether it is tied to the class loosely or tightly ({cue}).",
         ASKED,
         f"Linear probe accuracy on the cue: its change between {ends[0]:.0%} and {ends[1]:.0%} of agreement in size, "
         "the largest of all methods without labels.",
