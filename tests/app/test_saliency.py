@@ -10,7 +10,7 @@ from torch.nn import functional
 
 import counterpoint as cp
 from counterpoint import app, sources
-from counterpoint.app.saliency import _frames, _listed, _Looker
+from counterpoint.app.saliency import Looker, _frames, _listed
 from counterpoint.errors import RecipeError, RunError, ShapeError, SourceError
 from counterpoint.evaluation.saliency import placed
 from counterpoint.random import Stream
@@ -122,7 +122,7 @@ def test_crops_are_put_back_where_they_were_cut(flips):
 
 
 def test_digits_are_not_mirrored(run):
-    assert _Looker(cp.Run.open(run))._flips() == ()
+    assert Looker(cp.Run.open(run))._flips() == ()
 
 
 def test_gates_of_a_run_and_of_ones_own(gated):

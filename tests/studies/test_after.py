@@ -13,7 +13,7 @@ from toy import Spread, cell, study
 from counterpoint.app.train import train as train_run
 from counterpoint.recipe import part_from_json
 from counterpoint.run import Run
-from counterpoint.serving import PseudoLabelled, cluster_labels, kept_labels
+from counterpoint.serving import PseudoLabelled, cluster_labels, kept_labels, own_source
 from counterpoint.sources import Digits
 from counterpoint.studies import work
 from counterpoint.studies.cells import (
@@ -26,7 +26,6 @@ from counterpoint.studies.cells import (
     foreseen,
     lock_of,
     named_data,
-    own_source,
     placed,
 )
 from counterpoint.studies.plan import check

@@ -6,7 +6,8 @@ from counterpoint.app.compare import compare, show_comparison
 from counterpoint.app.describe import describe
 from counterpoint.app.doctor import Checkup, doctor, show_checkup
 from counterpoint.app.gates import gate_of, similarity
-from counterpoint.app.saliency import Saliency, saliency, show_saliency, write_saliency
+from counterpoint.app.saliency import Saliency, saliency
+from counterpoint.app.saliency_page import show_saliency, write_saliency
 from counterpoint.app.train import train
 
 __all__ = [

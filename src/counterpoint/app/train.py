@@ -48,7 +48,7 @@ from counterpoint.model import Model
 from counterpoint.random import Streams, forked
 from counterpoint.recipe import Recipe, part_from_json, part_to_json
 from counterpoint.run import Run
-from counterpoint.serving import PseudoLabelled, keep_labels, kept_labels, load, save_encoder
+from counterpoint.serving import PseudoLabelled, keep_labels, kept_labels, load, own_source, save_encoder
 from counterpoint.types import Dataset, Encoder, Facts, Source, Split, State
 
 __all__ = ["train", "with_unlabelled"]
@@ -291,9 +291,9 @@ def train(
     kept = _storage(memory, cache, stored)
     budget = sources.Storage(**kept).budget // (devices or 1)
     storage = sources.Storage(budget, kept["cache"], dry_run, lambda line: _say(line, quiet))
-    source_of = pseudo.source if pseudo else asked.source
-    dataset = _loaded(source_of, machine, storage)
-    if (memory is not None or cache is not None) and not isinstance(source_of, sources.Folder | sources.Parquet):
+    images_of = own_source(asked.source)
+    dataset = _loaded(images_of, machine, storage)
+    if (memory is not None or cache is not None) and not isinstance(images_of, sources.Folder | sources.Parquet):
         _say(f"  note     {dataset.name} is read as it is: --memory and --cache are for folders and Parquet", quiet)
     streams = Streams(asked.seed)
     if evaluate_every is None:
@@ -458,8 +458,7 @@ def _pseudo_labelled(source: Source, run: str | Path, clusters: int, seed: int) 
         raise RunError(
             f"there is no {str(run)!r}; --labels-from takes the folder of a run, whose embeddings give labels"
         )
-    inner = source.source if isinstance(source, PseudoLabelled) else source
-    return PseudoLabelled(inner, str(Path(run).absolute()), clusters, seed)
+    return PseudoLabelled(own_source(source), str(Path(run).absolute()), clusters, seed)
 
 
 def _ended(outcome: Outcome, facts: Facts, run: Run, quiet: bool) -> None:

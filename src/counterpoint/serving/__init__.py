@@ -2,7 +2,7 @@
 
 from counterpoint.serving.associate import Association, Associator, load_attributes, save_attributes
 from counterpoint.serving.load import Loaded, load, save_encoder
-from counterpoint.serving.pseudo_labels import PseudoLabelled, cluster_labels, keep_labels, kept_labels
+from counterpoint.serving.pseudo_labels import PseudoLabelled, cluster_labels, keep_labels, kept_labels, own_source
 
 __all__ = [
     "Association",
@@ -14,6 +14,7 @@ __all__ = [
     "kept_labels",
     "load",
     "load_attributes",
+    "own_source",
     "save_attributes",
     "save_encoder",
 ]

@@ -16,7 +16,7 @@ from counterpoint.files import whole
 from counterpoint.serving.load import load
 from counterpoint.types import Dataset, Images, Source, Split
 
-__all__ = ["PseudoLabelled", "cluster_labels", "keep_labels", "kept_labels"]
+__all__ = ["PseudoLabelled", "cluster_labels", "keep_labels", "kept_labels", "own_source"]
 
 # Images embedded at a time, of those that lie elsewhere than in memory.
 _ROWS = 4096
@@ -95,6 +95,11 @@ class PseudoLabelled:
     def labels(self, split: Split) -> Int64[Tensor, " image"]:
         """The clusters of these images, made now."""
         return cluster_labels(Path(self.store) / self.run, split.images, self.clusters, seed=self.seed)
+
+
+def own_source(source: Source) -> Source:
+    """A source with the labels that somebody gave, by which runs are judged whatever they were trained on."""
+    return source.source if isinstance(source, PseudoLabelled) else source
 
 
 def keep_labels(path: Path, split: Split) -> None:

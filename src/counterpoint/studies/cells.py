@@ -24,7 +24,7 @@ from counterpoint.errors import RecipeError, RunError
 from counterpoint.model import Model
 from counterpoint.recipe import Recipe, load_object, part_from_json, part_to_json
 from counterpoint.run import Run
-from counterpoint.serving import PseudoLabelled
+from counterpoint.serving import PseudoLabelled, own_source
 from counterpoint.signature import find
 from counterpoint.studies.study import Cell, Trained
 from counterpoint.types import Dataset, Embeddings, Facts, Source, Split
@@ -47,7 +47,6 @@ __all__ = [
     "named_data",
     "outdated",
     "own_facts",
-    "own_source",
     "placed",
     "same_data",
     "seconds_of",
@@ -325,11 +324,6 @@ class Shelf:
             dataset = self.load(source)
             self._facts[key] = facts_of(dataset, with_unlabelled(dataset.train, dataset))
         return self._facts[key]
-
-
-def own_source(source: Source) -> Source:
-    """A source with the labels that somebody gave, by which runs are judged whatever they were trained on."""
-    return source.source if isinstance(source, PseudoLabelled) else source
 
 
 def own_facts(cell: Cell, shelf: Shelf) -> Facts:

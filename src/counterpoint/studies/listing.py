@@ -1,6 +1,7 @@
 """The studies that come with the package, found by their files, without importing them."""
 
 import ast
+from functools import cache
 from pathlib import Path
 
 __all__ = ["named_studies", "study_module"]
@@ -26,6 +27,7 @@ def study_module(name: str) -> str:
     return _found()[name.replace("-", "_")][0]
 
 
+@cache
 def _found() -> dict[str, tuple[str, str]]:
     found: dict[str, tuple[str, str]] = {}
     for path in sorted([*FOLDER.glob("*.py"), *FOLDER.glob("*/*.py")]):

@@ -1,4 +1,4 @@
-"""Claims whose rule is an interval over seeds."""
+"""Claims whose rule is an interval, over seeds where nothing else is said."""
 
 from collections.abc import Callable
 from typing import Literal
@@ -19,6 +19,7 @@ def ruled(
     *,
     published: str = "",
     origin: Literal["paper", "repository", ""] = "",
+    by: str = OVER_SEEDS,
 ) -> Claim:
     """A claim that is held if its rule is.
 
@@ -31,5 +32,6 @@ def ruled(
         decide: the rule.
         published: the figure.
         origin: of the figure.
+        by: what decides it.
     """
-    return Claim(key, statement, where, published, origin, measured, f"Held if {rule}, {OVER_SEEDS}.", decide)
+    return Claim(key, statement, where, published, origin, measured, f"Held if {rule}, {by}.", decide)

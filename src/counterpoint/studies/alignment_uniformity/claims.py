@@ -1,7 +1,6 @@
 """What the study decides, by rules written before any of its runs."""
 
 from collections.abc import Callable, Sequence
-from typing import Literal
 
 from counterpoint.studies.alignment_uniformity.grid import (
     ALIGN_UNIFORM,
@@ -19,7 +18,8 @@ from counterpoint.studies.alignment_uniformity.reading import (
     of,
     settled,
 )
-from counterpoint.studies.statistics import OVER_SEEDS, above, below, each, greater, related
+from counterpoint.studies.ruled import ruled
+from counterpoint.studies.statistics import above, below, each, greater, related
 from counterpoint.studies.study import Claim, Decision, Results
 
 __all__ = ["study_claims"]
@@ -34,21 +34,6 @@ REACHED = 1e-4  # of a closed form, by points that nothing else moves
 NEAR = 0.02  # of a law that is known, by so many images of it
 
 Decide = Callable[[Results], Decision]
-
-
-def _claim(
-    key: str,
-    statement: str,
-    where: str,
-    measured: str,
-    rule: str,
-    decide: Decide,
-    *,
-    published: str = "",
-    origin: Literal["paper", "repository", ""] = "",
-    by: str = OVER_SEEDS,
-) -> Claim:
-    return Claim(key, statement, where, published, origin, measured, f"Held if {rule}, {by}.", decide)
 
 
 def study_claims(every: Sequence[Setting], many_classes: bool) -> tuple[Claim, ...]:
@@ -76,7 +61,7 @@ def _plane(every: Sequence[Setting], many_classes: bool) -> list[Claim]:
             if key != "top1" and measure != "sum":
                 continue
             made.append(
-                _claim(
+                ruled(
                     f"{measure}-{key}",
                     f"{words} which encoder is better: the lower, the higher the {label}.",
                     f"{PAPER}, section 5" if measure == "sum" else ASKED,
@@ -97,7 +82,7 @@ def _weights(every: Sequence[Setting]) -> list[Claim]:
     first, both = three_to_one(every), only(every, 1.0, 1.0)
     ends = largest_and_smallest(every)
     return [
-        _claim(
+        ruled(
             "three-to-one",
             "Alignment and uniformity optimised directly, 3 align(2) + uniform(3), make a better encoder than the "
             "best contrastive loss does.",
@@ -114,7 +99,7 @@ def _weights(every: Sequence[Setting]) -> list[Claim]:
             published="74.6 against 72.8 %, ImageNet-100, by MoCo's variants",
             origin="paper",
         ),
-        _claim(
+        ruled(
             "tuned-against-tuned",
             "So does the best of all weights and powers, chosen likewise.",
             ASKED,
@@ -129,7 +114,7 @@ def _weights(every: Sequence[Setting]) -> list[Claim]:
             ),
         ),
         *(
-            _claim(
+            ruled(
                 f"needs-{missing}",
                 f"Without {missing} nothing good is learned: both terms are needed.",
                 f"{PAPER}, section 5",
@@ -148,7 +133,7 @@ def _weights(every: Sequence[Setting]) -> list[Claim]:
             )
         ),
         *(
-            _claim(
+            ruled(
                 f"large-batch-{key}",
                 f"A large batch makes a better encoder ({objective}): {ends[objective][1].batch} against "
                 f"{ends[objective][0].batch} images.",
@@ -177,7 +162,7 @@ def _limit(every: Sequence[Setting]) -> list[Claim]:
     pair = {s.temperature: s for s in contrast if s.batch == max(o.batch for o in contrast)}
     cold, hot = pair[min(pair)], pair[max(pair)]
     return [
-        _claim(
+        ruled(
             "limit",
             "With many negatives the contrastive loss, less the logarithm of their number, is an attraction of "
             "positives and a spread of all images.",
@@ -191,7 +176,7 @@ def _limit(every: Sequence[Setting]) -> list[Claim]:
                 what="what 4,096 negatives leave (nats), the largest of all settings,",
             ),
         ),
-        _claim(
+        ruled(
             "limit-rate",
             "What is left falls with the number of negatives M at least as M^(-1/2).",
             f"{PAPER}, theorem 1",
@@ -202,7 +187,7 @@ def _limit(every: Sequence[Setting]) -> list[Claim]:
                 _mean(results, contrast, "plane", "limit", "slope"), RATE, what="the slope, mean of all settings,"
             ),
         ),
-        _claim(
+        ruled(
             "cold-is-uniform",
             "A low temperature spreads images more evenly than a high one.",
             ASKED,
@@ -214,7 +199,7 @@ def _limit(every: Sequence[Setting]) -> list[Claim]:
                 what="the uniformity, hot less cold,",
             ),
         ),
-        _claim(
+        ruled(
             "hot-is-aligned",
             "A high temperature brings views nearer together than a low one.",
             ASKED,
@@ -233,7 +218,7 @@ def _course(every: Sequence[Setting]) -> list[Claim]:
     contrast = objective_of(every, NT_XENT)
     both = {"uniformity": "spreads images evenly over the sphere", "alignment": "brings two views of an image together"}
     return [
-        _claim(
+        ruled(
             f"{term}-gap-closes",
             f"The contrastive loss {words}: training brings {term} nearer to its minimum.",
             f"{PAPER}, section 4",
@@ -280,7 +265,7 @@ def _exact(every: Sequence[Setting]) -> list[Claim]:
         ),
     )
     return [
-        _claim(
+        ruled(
             key,
             statement,
             f"{PAPER}, theorem 1, propositions 1 and 2",

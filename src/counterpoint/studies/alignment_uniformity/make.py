@@ -3,15 +3,13 @@
 from collections.abc import Sequence
 from functools import partial
 
-from counterpoint.errors import SourceError
-from counterpoint.sources import Digits
 from counterpoint.studies.alignment_uniformity.claims import study_claims
 from counterpoint.studies.alignment_uniformity.closed_forms import ClosedForms
 from counterpoint.studies.alignment_uniformity.evaluators import MANY, Gap, Plane, Quality
 from counterpoint.studies.alignment_uniformity.grid import EPOCHS, cells, settings
 from counterpoint.studies.alignment_uniformity.sections import study_sections
 from counterpoint.studies.held_out import HeldOut
-from counterpoint.studies.league.make import planned
+from counterpoint.studies.league.make import planned, source_of
 from counterpoint.studies.study import SEEDS, Evaluator, Scale, Study
 from counterpoint.types import Source
 
@@ -42,10 +40,7 @@ def alignment_uniformity(
         CounterpointError: an option that is none, or no data.
     """
     smoke = scale == "smoke"
-    if source is None and smoke:
-        source = Digits()
-    if source is None:
-        raise SourceError("alignment-uniformity needs images with labels; give --source cifar10 --root FOLDER")
+    source = source_of("alignment-uniformity", source, scale)
     plan = planned(
         HeldOut(source), scale=scale, encoder=encoder, images=images, epochs=EPOCHS[scale] if epochs is None else epochs
     )

@@ -3,14 +3,13 @@
 from collections.abc import Iterable, Sequence
 from functools import partial
 
-from counterpoint.errors import RecipeError, SourceError
+from counterpoint.errors import RecipeError
 from counterpoint.signature import recipes
-from counterpoint.sources import Digits
 from counterpoint.studies.bias.claims import cue_claims, uneven_claims
 from counterpoint.studies.bias.evaluators import MOST, Kept, Rare
 from counterpoint.studies.bias.grid import AGREEMENTS, METHODS, cue_cells, uneven_cells, uneven_sets
 from counterpoint.studies.bias.sections import About, study_sections
-from counterpoint.studies.league.make import Planned, planned
+from counterpoint.studies.league.make import Planned, planned, source_of
 from counterpoint.studies.league.methods import entered, listed
 from counterpoint.studies.negatives.grid import EPOCHS
 from counterpoint.studies.study import SEEDS, Evaluator, Scale, Study
@@ -51,10 +50,7 @@ def bias(
         CounterpointError: an option that is none, or no data.
     """
     smoke = scale == "smoke"
-    if source is None and smoke:
-        source = Digits()
-    if source is None:
-        raise SourceError("bias needs images with labels; give --source cifar10 --root FOLDER")
+    source = source_of("bias", source, scale)
     plan = planned(source, scale=scale, encoder=encoder, images=images, epochs=epochs or EPOCHS[scale])
     chosen = listed(methods) or (("simclr", "supervised") if smoke else METHODS)
     shares = _shares(agreements or ((AGREEMENTS[0], AGREEMENTS[-1]) if smoke else AGREEMENTS))

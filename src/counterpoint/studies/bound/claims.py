@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 from counterpoint.report.numbers import in_points
 from counterpoint.studies.bound.grid import LOSSES, Place, of_classes
 from counterpoint.studies.bound.reading import ACCURACY, bound_against_errors, of, own, share_of_guess, slack_left
-from counterpoint.studies.statistics import OVER_SEEDS, above, below, each, greater, related
+from counterpoint.studies.ruled import ruled
+from counterpoint.studies.statistics import above, below, each, greater, related
 from counterpoint.studies.study import Claim, Decision, Results
 
 __all__ = ["study_claims"]
@@ -21,12 +22,6 @@ AS_WELL = 0.02  # of an accuracy, within which the mean classifier serves as wel
 TEN = "10"  # times, the ratio of the shifted law
 TASK = "Share of right answers of the mean classifier on test images, in tasks of two classes"
 TRAIN_TEST = "the limit that the loss of training images sets less the mean classifier's loss on test images"
-
-
-def _claim(
-    key: str, statement: str, where: str, measured: str, rule: str, decide: Callable[[Results], Decision], by: str = ""
-) -> Claim:
-    return Claim(key, statement, where, "", "", measured, f"Held if {rule}, {by or OVER_SEEDS}.", decide)
 
 
 def study_claims(every: Sequence[Place]) -> tuple[Claim, ...]:
@@ -52,7 +47,7 @@ def _theorems(loss: str, there: Sequence[Place]) -> list[Claim]:
     most = max(p.negatives for p in there)
     block = max(p.block for p in there)
     made = [
-        _claim(
+        ruled(
             f"first-{loss}-{place.negatives}",
             f"The contrastive loss of training images bounds the mean classifier's loss on test images "
             f"({loss}, {place.negatives} negative{'s' if place.negatives > 1 else ''}).",
@@ -71,7 +66,7 @@ def _theorems(loss: str, there: Sequence[Place]) -> list[Claim]:
     ]
     return [
         *made,
-        _claim(
+        ruled(
             f"second-{loss}",
             f"So does the loss without collisions with what classes spread ({loss}, one negative).",
             f"{PAPER}, theorem 4.5",
@@ -83,7 +78,7 @@ def _theorems(loss: str, there: Sequence[Place]) -> list[Claim]:
                 what="the limit of training images less the loss on test images",
             ),
         ),
-        _claim(
+        ruled(
             f"useful-{loss}",
             f"The bound says something: it is below what guessing costs ({loss}, one negative).",
             ASKED,
@@ -93,7 +88,7 @@ def _theorems(loss: str, there: Sequence[Place]) -> list[Claim]:
                 of(results, plain, *own(plain, "train", "first", "limit", "value")), 1.0, what="the limit"
             ),
         ),
-        _claim(
+        ruled(
             f"many-loosen-{loss}",
             f"More negatives collide more often, and the bound promises less ({loss}: {most} against 1).",
             f"{PAPER}, section 6.1",
@@ -106,7 +101,7 @@ def _theorems(loss: str, there: Sequence[Place]) -> list[Claim]:
                 what="the limit over the cost of guessing, many negatives less one,",
             ),
         ),
-        _claim(
+        ruled(
             f"blocks-bind-{loss}",
             f"Blocks of {block} take more than half of the slack ({loss}).",
             f"{PAPER}, section 6.2, which says that they take some",
@@ -133,7 +128,7 @@ def _training(loss: str, there: Sequence[Place]) -> list[Claim]:
         )
 
     made = [
-        _claim(
+        ruled(
             f"blocks-train-{loss}",
             f"An encoder trained with blocks is better ({loss}: blocks of {block} against none).",
             f"{PAPER}, its experiments",
@@ -141,7 +136,7 @@ def _training(loss: str, there: Sequence[Place]) -> list[Claim]:
             "the difference is above 0",
             gain(_at(there, 1, block), plain, "blocks less none"),
         ),
-        _claim(
+        ruled(
             f"mean-as-linear-{loss}",
             f"The mean classifier does nearly what a fitted linear one does ({loss}, one negative).",
             f"{PAPER}, its experiments",
@@ -156,7 +151,7 @@ def _training(loss: str, there: Sequence[Place]) -> list[Claim]:
                 what="the accuracy, linear less mean,",
             ),
         ),
-        _claim(
+        ruled(
             f"more-{loss}",
             f"More negatives make a better encoder ({loss}: {most} against 1).",
             ASKED,
@@ -167,7 +162,7 @@ def _training(loss: str, there: Sequence[Place]) -> list[Claim]:
     ]
     if middle > 1:
         made.append(
-            _claim(
+            ruled(
                 f"too-many-{loss}",
                 f"In the end more negatives hurt, since more of them collide ({loss}: {most} against {middle}).",
                 f"{PAPER}, section 6.1 and its experiments",
@@ -184,7 +179,7 @@ def _ends(loss: str, every: Sequence[Place], there: Sequence[Place]) -> list[Cla
     assert plain is not None
     half = next((p for p in every if p.half and p.loss == loss), None)
     made = [
-        _claim(
+        ruled(
             f"shift-{loss}",
             "The bound still holds where the law of the classes has shifted: the hardest comes ten times as often "
             f"beside the easiest ({loss}).",
@@ -196,7 +191,7 @@ def _ends(loss: str, every: Sequence[Place], there: Sequence[Place]) -> list[Cla
                 of(results, plain, "shift", "laws", TEN, "left", "value"), 0.0, what="the limit less the shifted loss"
             ),
         ),
-        _claim(
+        ruled(
             f"worst-{loss}",
             f"The bound is of an average: the hardest task costs more than it allows ({loss}).",
             f"{PAPER}, whose tasks are drawn by training's law; {ASKED}",
@@ -213,7 +208,7 @@ def _ends(loss: str, every: Sequence[Place], there: Sequence[Place]) -> list[Cla
     right = ("unseen", "accuracy")
     return [
         *made,
-        _claim(
+        ruled(
             f"unseen-{loss}",
             f"Classes that training never saw are told apart better than by an untrained encoder ({loss}).",
             ASKED,
@@ -226,7 +221,7 @@ def _ends(loss: str, every: Sequence[Place], there: Sequence[Place]) -> list[Cla
                 what="the accuracy on unseen classes, trained less untrained,",
             ),
         ),
-        _claim(
+        ruled(
             f"unseen-costs-{loss}",
             f"To have seen the classes of a task helps ({loss}).",
             ASKED,
@@ -239,7 +234,7 @@ def _ends(loss: str, every: Sequence[Place], there: Sequence[Place]) -> list[Cla
                 what="the accuracy, classes seen less unseen,",
             ),
         ),
-        _claim(
+        ruled(
             f"unseen-bound-{loss}",
             f"The bound of the classes that were trained on covers tasks of others too ({loss}).",
             f"{PAPER}, which does not say so; {ASKED}",
@@ -254,7 +249,7 @@ def _ends(loss: str, every: Sequence[Place], there: Sequence[Place]) -> list[Cla
 
 
 def _ranks(every: Sequence[Place]) -> Claim:
-    return _claim(
+    return ruled(
         "ranks",
         "An encoder with a lower bound solves more of the tasks.",
         ASKED,

@@ -3,14 +3,13 @@
 from collections.abc import Sequence
 from functools import partial
 
-from counterpoint.errors import RecipeError, SourceError
-from counterpoint.sources import Digits
+from counterpoint.errors import RecipeError
 from counterpoint.studies.bound.claims import study_claims
 from counterpoint.studies.bound.ends import Shift, Unseen
 from counterpoint.studies.bound.evaluators import Promise, Tasks
 from counterpoint.studies.bound.grid import EPOCHS, LOSSES, Place, cells, half_of, places
 from counterpoint.studies.bound.sections import study_sections
-from counterpoint.studies.league.make import planned
+from counterpoint.studies.league.make import planned, source_of
 from counterpoint.studies.study import SEEDS, Evaluator, Scale, Study
 from counterpoint.types import Source
 
@@ -46,10 +45,7 @@ def bound(
         CounterpointError: an option that is none, or no data.
     """
     smoke = scale == "smoke"
-    if source is None and smoke:
-        source = Digits()
-    if source is None:
-        raise SourceError("bound needs images with labels; give --source cifar10 --root FOLDER")
+    source = source_of("bound", source, scale)
     plan = planned(
         source, scale=scale, encoder=encoder, images=images, epochs=EPOCHS[scale] if epochs is None else epochs
     )

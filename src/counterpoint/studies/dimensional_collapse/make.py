@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from functools import partial
 
-from counterpoint.errors import SourceError
-from counterpoint.sources import Digits
 from counterpoint.studies.dimensional_collapse.claims import cue_claims, lead_claims, run_claims, toy_claims
 from counterpoint.studies.dimensional_collapse.evaluators import CueKept, Lead, Spectra, Toys
 from counterpoint.studies.dimensional_collapse.grid import (
@@ -21,7 +19,7 @@ from counterpoint.studies.dimensional_collapse.grid import (
 )
 from counterpoint.studies.dimensional_collapse.lead import ABLATIONS
 from counterpoint.studies.dimensional_collapse.sections import About, study_sections
-from counterpoint.studies.league.make import Planned, planned
+from counterpoint.studies.league.make import Planned, planned, source_of
 from counterpoint.studies.negatives.evaluators import Accuracy
 from counterpoint.studies.negatives.grid import EPOCHS
 from counterpoint.studies.restricted import Restricted
@@ -65,10 +63,7 @@ def dimensional_collapse(
         CounterpointError: an option that is none, or no data.
     """
     smoke = scale == "smoke"
-    if source is None and smoke:
-        source = Digits()
-    if source is None:
-        raise SourceError("dimensional-collapse needs images with labels; give --source cifar10 --root FOLDER")
+    source = source_of("dimensional-collapse", source, scale)
     plan = planned(source, scale=scale, encoder=encoder, images=images, epochs=epochs or EPOCHS[scale])
     depths, strengths, shares, cued = DEPTHS, STRENGTHS, SHARES, (*CUED, HIDDEN)
     ablations = tuple(name for name in ABLATIONS if name in FALLING) if lead else ()

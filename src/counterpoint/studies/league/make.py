@@ -23,7 +23,7 @@ from counterpoint.studies.study import SEEDS, Evaluator, Scale, Study
 from counterpoint.types import Dataset, Facts, Source
 from counterpoint.views import default
 
-__all__ = ["Planned", "league", "planned", "taking_part"]
+__all__ = ["Planned", "league", "planned", "source_of", "taking_part"]
 
 SMALL = 0.25  # of the budget, at that scale
 SMOKE = 1000, 128  # images and batch, at that scale
@@ -53,6 +53,24 @@ class Planned:
     precision: str
 
 
+def source_of(study: str, source: Source | None, scale: Scale) -> Source:
+    """The images that were given; the embedded digits at smoke scale where none were.
+
+    Args:
+        study: its name, for the message.
+        source: of the images.
+        scale: of the study.
+
+    Raises:
+        SourceError: none were given at another scale.
+    """
+    if source is not None:
+        return source
+    if scale != "smoke":
+        raise SourceError(f"{study} needs images with labels; give --source cifar10 --root FOLDER")
+    return Digits()
+
+
 def planned(
     source: Source | None,
     *,
@@ -77,10 +95,7 @@ def planned(
         RecipeError: a number that is too small.
     """
     smoke = scale == "smoke"
-    if source is None:
-        if not smoke:
-            raise SourceError("league needs images with labels; give --source cifar10 --root FOLDER")
-        source = Digits()
+    source = source_of("league", source, scale)
     if (images is not None and images < 1) or (epochs is not None and epochs <= 0):
         raise RecipeError(f"league: images is {images} and epochs {epochs}; both must be above 0")
     shelf = Shelf()

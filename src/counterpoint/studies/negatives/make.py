@@ -5,10 +5,10 @@ from functools import partial
 from pathlib import Path
 
 from counterpoint import sources
-from counterpoint.errors import RecipeError, SourceError, nearest
+from counterpoint.errors import RecipeError, nearest
 from counterpoint.sources import Digits
 from counterpoint.studies.held_out import HeldOut
-from counterpoint.studies.league.make import Planned, planned
+from counterpoint.studies.league.make import Planned, planned, source_of
 from counterpoint.studies.league.methods import named
 from counterpoint.studies.negatives.claims import grid_claims, mixing_claims
 from counterpoint.studies.negatives.evaluators import Accuracy, Hardness, Trial
@@ -70,10 +70,7 @@ def negatives(
     smoke = scale == "smoke"
     usual = (TEMPERATURES[0], TEMPERATURES[-1]) if smoke else TEMPERATURES
     degrees = _temperatures(usual if temperatures is None else temperatures)
-    if source is None and smoke:
-        source = Digits()
-    if source is None:
-        raise SourceError("negatives needs images with labels; give --source cifar10 --root FOLDER")
+    source = source_of("negatives", source, scale)
 
     def plan_of(one: Source) -> Planned:
         return planned(one, scale=scale, encoder=encoder, images=images, epochs=epochs or EPOCHS[scale])

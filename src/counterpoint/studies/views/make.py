@@ -6,9 +6,8 @@ from functools import partial
 from pathlib import Path
 
 from counterpoint import sources
-from counterpoint.errors import RecipeError, SourceError, nearest
-from counterpoint.sources import Digits
-from counterpoint.studies.league.make import Planned, planned
+from counterpoint.errors import RecipeError, nearest
+from counterpoint.studies.league.make import Planned, planned, source_of
 from counterpoint.studies.league.methods import named
 from counterpoint.studies.negatives.evaluators import Accuracy
 from counterpoint.studies.negatives.grid import EPOCHS
@@ -68,10 +67,7 @@ def views(
         CounterpointError: an option that is none, or no data.
     """
     smoke = scale == "smoke"
-    if source is None and smoke:
-        source = Digits()
-    if source is None:
-        raise SourceError("views needs images with labels; give --source cifar10 --root FOLDER")
+    source = source_of("views", source, scale)
 
     def plan_of(one: Source) -> Planned:
         return planned(one, scale=scale, encoder=encoder, images=images, epochs=epochs or EPOCHS[scale])
