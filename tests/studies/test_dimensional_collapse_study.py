@@ -1,4 +1,5 @@
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +9,12 @@ from made_up import copes, page, results_of, verdicts
 
 from counterpoint.errors import CounterpointError
 from counterpoint.heads import Identity, Truncated
+from counterpoint.sources import Digits
 from counterpoint.studies.cells import Shelf, asked_for, composed
 from counterpoint.studies.conduct import study as run_study
-from counterpoint.studies.dimensional_collapse import dimensional_collapse
-from counterpoint.studies.dimensional_collapse.evaluators import BINS, CueKept, _read, _told
+from counterpoint.studies.dimensional_collapse import dimensional_collapse, evaluators
+from counterpoint.studies.dimensional_collapse.claims import lead_claims
+from counterpoint.studies.dimensional_collapse.evaluators import BINS, CueKept, Lead, _read, _told, lead_of
 from counterpoint.studies.dimensional_collapse.grid import (
     CUED,
     DEPTHS,
@@ -25,11 +28,19 @@ from counterpoint.studies.dimensional_collapse.grid import (
     share,
     strong,
 )
-from counterpoint.studies.dimensional_collapse.lead import ABLATIONS, fallen, followed
+from counterpoint.studies.dimensional_collapse.lead import (
+    ABLATIONS,
+    Ablation,
+    Fall,
+    Followed,
+    fallen,
+    followed,
+    spoken,
+)
 from counterpoint.studies.dimensional_collapse.toy import collapse_by_depth
 from counterpoint.studies.league.make import planned
 from counterpoint.studies.listing import named_studies
-from counterpoint.studies.study import Cell, Study, Trained
+from counterpoint.studies.study import Cell, Results, Study, Trained
 from counterpoint.studies.views.grid import cells_of as view_cells
 from counterpoint.studies.views.grid import grid_of
 from counterpoint.studies.views.grid import strong as strong_views
@@ -124,20 +135,101 @@ def test_a_hue_is_read_where_it_is_and_not_where_it_is_not(plan: Any) -> None:
     assert not any(CueKept().wanted(c) for c in cells_of(plan, (2,), (), (), (Cued(0.0),), (0,)))
 
 
+def _run(*accuracy: float, findings: tuple[tuple[int, str], ...] = (), diverged: int = 0) -> Followed:
+    read = tuple((10 * i, one) for i, one in enumerate(accuracy, 1))
+    return Followed(read, findings, diverged or 10 * len(read), bool(diverged))
+
+
 def test_an_accuracy_has_fallen_where_it_stays_below() -> None:
-    whole = [(10 * i, 0.6) for i in range(1, 6)]
-    assert fallen([(10, 0.6), (20, 0.1), (30, 0.6), (40, 0.2), (50, 0.1)], whole, 1000) == 40
-    assert fallen([(10, 0.6), (20, 0.1), (30, 0.1), (40, 0.1), (50, 0.6)], whole, 1000) is None
-    assert fallen([(10, 0.59), (20, 0.58)], whole, 1000) is None, "within two standard errors"
-    assert fallen([(10, 0.59), (20, 0.5)], whole, 10_000) == 20
+    whole = _run(*[0.6] * 5)
+    assert fallen(_run(0.6, 0.1, 0.6, 0.2, 0.1), whole, 1000) == Fall(30, 40)
+    assert fallen(_run(0.1, 0.1, 0.1, 0.1, 0.1), whole, 1000) == Fall(0, 10)
+    assert fallen(_run(0.6, 0.1, 0.1, 0.1, 0.6), whole, 1000) is None
+    assert fallen(_run(0.59, 0.58), whole, 1000) is None, "within two standard errors"
+    assert fallen(_run(0.59, 0.5), whole, 10_000) == Fall(10, 20)
+
+
+def test_a_run_that_diverges_has_fallen_by_then() -> None:
+    whole = _run(*[0.6] * 5)
+    assert fallen(_run(diverged=7), whole, 1000) == Fall(0, 7)
+    assert fallen(_run(0.6, 0.6, diverged=24), whole, 1000) == Fall(20, 24)
+    assert fallen(_run(0.6, 0.1, diverged=24), whole, 1000) == Fall(10, 20), "it had before"
+
+
+def test_only_the_expected_finding_is_the_word() -> None:
+    early, late = (5, "temperature"), (40, "complete-collapse")
+    assert spoken(_run(findings=(early, late)), "complete-collapse") == (40, early)
+    assert spoken(_run(findings=(late, (60, "temperature"))), "complete-collapse") == (40, None)
+    assert spoken(_run(findings=(early,)), "complete-collapse") == (None, early)
+
+
+@pytest.mark.parametrize(
+    ("findings", "accuracy", "lead", "most"),
+    [
+        (((20, "complete-collapse"),), (0.6, 0.6, 0.6, 0.1), 10, 20),
+        (((5, "temperature"), (35, "complete-collapse")), (0.6, 0.6, 0.6, 0.1), -5, 5),
+        (((5, "temperature"),), (0.6, 0.6, 0.6, 0.1), -10, 0),
+        (((15, "complete-collapse"),), (0.1, 0.1, 0.1, 0.1), -15, -5),
+        (((20, "complete-collapse"),), (0.6, 0.6, 0.6, 0.6), None, None),
+    ],
+)
+def test_a_lead_counts_from_the_right_word_to_the_earlier_end_of_the_fall(
+    monkeypatch: pytest.MonkeyPatch,
+    findings: tuple[tuple[int, str], ...],
+    accuracy: tuple[float, ...],
+    lead: int | None,
+    most: int | None,
+) -> None:
+    def follow(ablation: Ablation, source: Any, *, whole: bool, **more: Any) -> Followed:
+        return _run(*[0.6] * 4) if whole else _run(*accuracy, findings=findings)
+
+    monkeypatch.setattr(evaluators, "followed", follow)
+    asked = Lead("BYOL without predictor", Digits(), "mlp", batch=64, epochs=2)
+
+    class Fake(Trained):  # pyright: ignore[reportImplicitAbstractClass]
+        cell = cells_of(planned(None, scale="smoke", encoder=None, images=None, epochs=None), (2,), (), (), (), (0,))[0]
+        dataset = model = untrained = recipe = train = test = None
+
+    found = asked(Fake())
+    assert (found["lead"], found["at most"]) == (lead, most)
+    assert found["other"] == (None if findings[0][1] == "complete-collapse" else (5, "temperature"))
+    assert asked.name == "lead-byol-without-predictor"
+
+
+def test_of_a_seed_the_shortest_lead_of_those_that_fell_counts() -> None:
+    made = dimensional_collapse(source=Digits(), scale="smoke", seeds=(0, 1, 2))
+    names = ("NT-Xent without negatives", "BYOL without predictor")
+    (claim,) = [one for one in lead_claims(names) if one.key == "doctor-leads"]
+    table: dict[str, dict[int, int | None]] = {names[0]: {0: 30, 1: None, 2: None}, names[1]: {0: 12, 1: 11, 2: 10}}
+
+    def found(cell: Cell) -> Mapping[str, Any]:
+        return {lead_of(name): {"lead": table[name][cell.seed]} for name in names if cell.place["setting"] == USUAL}
+
+    results = results_of(made, found)
+    decision = claim.decide(results)
+    assert (decision.verdict, decision.value, decision.seeds) == ("held", 11.0, 3)
+    assert "2 of 2 (seed 0), 1 of 2 (seed 1)" in decision.said
+    table[names[1]] = dict.fromkeys(range(3))
+    assert claim.decide(results_of(made, found)).seeds == 1, "seeds without a fall have no lead"
+    unread = [replace(r, found={k: v for k, v in r.found.items() if k != lead_of(names[0])}) for r in results.every]
+    assert claim.decide(Results(tuple(unread))).seeds == 0, "a seed of which an ablation is missing waits"
 
 
 def test_a_run_that_collapses_is_followed(plan: Any) -> None:
     name = "NT-Xent without negatives"
     found = followed(ABLATIONS[name], plan.source, whole=False, encoder="mlp", batch=64, epochs=4, seed=0)
     assert found.findings[0][1] == "complete-collapse"
-    assert len(found.accuracy) == 4
+    assert not found.diverged
+    assert len(found.accuracy) == 8, "twice an epoch"
     assert 0 < found.findings[0][0] <= found.steps == found.accuracy[-1][0]
+
+
+def test_a_run_that_diverges_is_followed_to_there(plan: Any) -> None:
+    spoilt = Ablation("simclr", {"optim.lr": 1e30}, "complete-collapse")
+    found = followed(spoilt, plan.source, whole=False, encoder="mlp", batch=64, epochs=2, seed=0)
+    assert found.diverged
+    assert 0 < found.steps < 10
+    assert found.accuracy == ()
 
 
 # ---------------------------------------------------------------- claims and page
@@ -180,10 +272,11 @@ def _found(cell: Cell, good: bool) -> Mapping[str, Any]:
     if name.startswith("cue 0.6"):
         found["cue-kept"] = {"cue": 0.5 + sign * (0.3 if name == "cue 0.6" else 0.0) + jitter}
     if name == USUAL:
-        lead = {"said": 20 if good else 80, "named": True, "finding": "complete-collapse", "fell": 50}
-        lead |= {"lead": (30 if good else -30) + jitter, "false alarms": 0 if good else 2}
-        lead |= {"accuracy": [[10, 0.5], [50, 0.1]], "whole": [[10, 0.5], [50, 0.6]]}
-        found |= {"toys": _toys(good, jitter), "lead": {"NT-Xent without negatives": lead}}
+        lead: dict[str, Any] = {"expected": "complete-collapse", "said": 20 if good else 80, "fell": [40, 50]}
+        lead |= {"other": None if good else [10, "temperature"], "diverged": False}
+        lead |= {"lead": (20 if good else -40) + jitter, "at most": 30 if good else -30}
+        lead |= {"accuracy": [[10, 0.5], [50, 0.1]], "whole": [[10, 0.5], [50, 0.6]], "false alarms": 2 - 2 * good}
+        found |= {"toys": _toys(good, jitter), "lead-nt-xent-without-negatives": lead}
     return found
 
 
@@ -205,7 +298,9 @@ def test_the_page_says_what_was_found(made: Study, tmp_path: Path) -> None:
     assert "uses 90 of 128" in sections[1].title
     assert "20.0 points" in sections[2].title
     assert "costs 30.0 points" in sections[3].title
-    assert "first in 3 of 3 falls" in sections[4].title
+    assert "3 of 3 runs fell, 3 of them after" in sections[4].title
+    late, _ = page(made, results_of(made, lambda cell: _found(cell, False)), tmp_path)
+    assert "temperature at 10" in late
     assert "raw pixels" in text
     copes(made, lambda cell: _found(cell, True), tmp_path)
 
@@ -220,9 +315,9 @@ def test_the_study_runs_from_training_to_its_page(tmp_path: Path) -> None:
     assert direct.number("spectra", "z", "width") == 70
     assert direct.number("spectra", "h", "width") == 400
     assert set(usual.found["toys"]["depth"]) == {"1", "2", "3"}
-    lead = usual.found["lead"]["NT-Xent without negatives"]
-    assert lead["named"]
-    assert len(lead["accuracy"]) == len(lead["whole"]) == 8
+    lead = usual.found["lead-nt-xent-without-negatives"]
+    assert lead["said"] is not None
+    assert len(lead["accuracy"]) == len(lead["whole"]) == 16
     fell = lead["fell"]
-    assert lead["lead"] == (None if fell is None else fell - lead["said"])
+    assert lead["lead"] == (None if fell is None else fell[0] - lead["said"])
     assert (out / "tables" / "lead.csv").is_file()

@@ -8,14 +8,14 @@ from torch import Tensor
 
 from counterpoint.evaluation import effective_rank, linear_probe, spectrum
 from counterpoint.studies.dimensional_collapse.grid import USUAL
-from counterpoint.studies.dimensional_collapse.lead import ABLATIONS, fallen, followed
+from counterpoint.studies.dimensional_collapse.lead import ABLATIONS, fallen, followed, spoken
 from counterpoint.studies.dimensional_collapse.toy import Course, collapse_by_augmentation, collapse_by_depth
 from counterpoint.studies.negatives.grid import PART
 from counterpoint.studies.planted import Planted
 from counterpoint.studies.study import Cell, Trained
 from counterpoint.types import Dataset, Source
 
-__all__ = ["BINS", "NOISES", "TOY_LAYERS", "CueKept", "Lead", "Spectra", "Toys"]
+__all__ = ["BINS", "NOISES", "TOY_LAYERS", "CueKept", "Lead", "Spectra", "Toys", "lead_of"]
 
 CLIFF = 1e-4  # of the largest singular value of the covariance, below which a dimension is not used
 BINS = 8  # of the hue
@@ -129,61 +129,70 @@ class CueKept:
 
 @dataclass(frozen=True)
 class Lead:
-    """How many steps the doctor speaks before the accuracy falls, of methods that collapse by construction.
+    """How many steps the doctor speaks before the accuracy falls, of a method that collapses by construction.
 
-    Each is trained whole and with a part left out, with a tenth of the images held out; it has fallen at the first
-    epoch from which on its kNN accuracy stays below the whole method's by more than two standard errors. By method:
-    `said` (step of the first finding), `named` (whether that is what was expected), `fell`, and `lead` between them; a
-    doctor who says nothing is as late as the end of the run. Null: it did not happen, or the accuracy did not fall.
-    `false alarms` are findings in the whole method.
+    It is trained whole and with a part left out, with a tenth of the images held out; it has fallen for good where its
+    kNN accuracy stays below the whole method's by more than two standard errors. That is known to lie between two
+    readings: `fell` has both, null where it has not fallen. `said` is the step of the first finding that has the
+    ablation's name, `other` the first one before it that has another. `lead` is the steps from `said` to the earlier
+    end of the fall, so that the doctor has spoken first where it is above 0, and `at most` to the later end; a doctor
+    who does not say it is as late as the end of the run. `false alarms` are findings in the whole method.
 
     Args:
+        ablation: by name.
         source: of the images.
-        ablations: by name.
         encoder: by name.
         batch: images of a step.
         epochs: passes.
     """
 
+    ablation: str
     source: Source
-    ablations: tuple[str, ...]
     encoder: str
     batch: int
     epochs: int
 
-    name = "lead"
+    @property
+    def name(self) -> str:
+        """One for each ablation, so that each is kept by itself."""
+        return lead_of(self.ablation)
 
     def wanted(self, cell: Cell) -> bool:
         """One cell of each seed, which has no other part in it than its seed."""
         return cell.place.get("setting") == USUAL
 
     def __call__(self, trained: Trained) -> Mapping[str, Any]:
-        """By ablation."""
-        count = len(self.source.load().train) // 10
-        found: dict[str, Any] = {}
-        for name in self.ablations:
-            without, whole = (
-                followed(
-                    ABLATIONS[name],
-                    self.source,
-                    whole=which,
-                    encoder=self.encoder,
-                    batch=self.batch,
-                    epochs=self.epochs,
-                    seed=trained.cell.seed,
-                )
-                for which in (False, True)
+        """Two runs."""
+        count, ablation = len(self.source.load().train) // 10, ABLATIONS[self.ablation]
+        without, whole = (
+            followed(
+                ablation,
+                self.source,
+                whole=which,
+                encoder=self.encoder,
+                batch=self.batch,
+                epochs=self.epochs,
+                seed=trained.cell.seed,
             )
-            fell = fallen(without.accuracy, whole.accuracy, count)
-            said = without.findings[0] if without.findings else None
-            found[name] = {
-                "said": None if said is None else said[0],
-                "named": None if said is None else said[1] == ABLATIONS[name].finding,
-                "finding": None if said is None else said[1],
-                "fell": fell,
-                "lead": None if fell is None else fell - (without.steps if said is None else said[0]),
-                "false alarms": len(whole.findings),
-                "accuracy": [list(pair) for pair in without.accuracy],
-                "whole": [list(pair) for pair in whole.accuracy],
-            }
-        return found
+            for which in (False, True)
+        )
+        fell = fallen(without, whole, count)
+        said, other = spoken(without, ablation.finding)
+        known = without.steps if said is None else said
+        return {
+            "expected": ablation.finding,
+            "said": said,
+            "other": other,
+            "fell": None if fell is None else [fell.after, fell.by],
+            "lead": None if fell is None else fell.after - known,
+            "at most": None if fell is None else fell.by - known,
+            "diverged": without.diverged,
+            "false alarms": len(whole.findings),
+            "accuracy": [list(pair) for pair in without.accuracy],
+            "whole": [list(pair) for pair in whole.accuracy],
+        }
+
+
+def lead_of(ablation: str) -> str:
+    """The name of an ablation's answer."""
+    return f"lead-{ablation.lower().replace(' ', '-')}"

@@ -64,7 +64,9 @@ def dimensional_collapse(
     """
     smoke = scale == "smoke"
     source = source_of("dimensional-collapse", source, scale)
-    plan = planned(source, scale=scale, encoder=encoder, images=images, epochs=epochs or EPOCHS[scale])
+    plan = planned(
+        source, scale=scale, encoder=encoder, images=images, epochs=EPOCHS[scale] if epochs is None else epochs
+    )
     depths, strengths, shares, cued = DEPTHS, STRENGTHS, SHARES, (*CUED, HIDDEN)
     ablations = tuple(name for name in ABLATIONS if name in FALLING) if lead else ()
     if smoke:
@@ -80,7 +82,7 @@ def dimensional_collapse(
     ]
     claims = [*toy_claims(), *run_claims(depths, strengths, shares, WIDTH), *cue_claims(cued)]
     if ablations:
-        evaluators.append(_lead(plan, ablations, smoke))
+        evaluators += _leads(plan, ablations, smoke)
         claims += lead_claims(ablations)
     return Study(
         name="dimensional-collapse",
@@ -94,11 +96,11 @@ def dimensional_collapse(
     )
 
 
-def _lead(plan: Planned, ablations: tuple[str, ...], smoke: bool) -> Lead:
+def _leads(plan: Planned, ablations: Sequence[str], smoke: bool) -> list[Lead]:
     if smoke:
-        return Lead(plan.source, ablations, plan.encoder, batch=64, epochs=8)
+        return [Lead(name, plan.source, plan.encoder, batch=64, epochs=8) for name in ablations]
     few = Restricted(plan.source, per_class=max(1, 6000 // len(plan.dataset.classes)))
-    return Lead(few, ablations, plan.encoder, batch=256, epochs=12)
+    return [Lead(name, few, plan.encoder, batch=256, epochs=12) for name in ablations]
 
 
 def _about(plan: Planned, cued: Sequence[Cued], ablations: Sequence[str]) -> tuple[str, ...]:

@@ -7,7 +7,8 @@ from typing import Any
 from counterpoint.report.charts import Axis, Chart, Line
 from counterpoint.report.exhibits import Bars, Exhibit, Points, Section, Series, Table
 from counterpoint.report.numbers import in_points, per_cent
-from counterpoint.studies.dimensional_collapse.evaluators import NOISES, TOY_LAYERS
+from counterpoint.studies.dimensional_collapse.claims import leads
+from counterpoint.studies.dimensional_collapse.evaluators import NOISES, TOY_LAYERS, lead_of
 from counterpoint.studies.dimensional_collapse.grid import USUAL, Cued, depth, place, share, strong
 from counterpoint.studies.league.claims import BASELINES
 from counterpoint.studies.negatives.reading import ACCURACY, mean_of
@@ -271,11 +272,13 @@ def _lead(results: Results, about: About) -> Section | None:
     rows: list[Row] = []
     charts: list[Exhibit] = []
     for name in about.ablations:
-        answers = [
-            (r.cell.seed, r.found["lead"][name]) for r in results.at(**place(USUAL)) if name in r.found.get("lead", {})
-        ]
+        own = lead_of(name)
+        answers = [(r.cell.seed, r.found[own]) for r in results.at(**place(USUAL)) if own in r.found]
         for seed, one in answers:
-            rows.append((name, seed, one["said"], one["finding"], one["fell"], one["lead"], one["false alarms"]))
+            fell, other = one["fell"] or (None, None), one["other"]
+            early = None if other is None else f"{other[1]} at {other[0]}"
+            ends = (*fell, one["lead"], one["at most"])
+            rows.append((name, seed, one["expected"], one["said"], early, *ends, one["diverged"], one["false alarms"]))
         if answers:
             _, one = answers[0]
             lines = [
@@ -283,29 +286,44 @@ def _lead(results: Results, about: About) -> Section | None:
                 for key, said, style in (("accuracy", "left out", "s-1"), ("whole", "whole", "s-2"))
                 if one[key]
             ]
-            marks = [(float(one[key]), said) for key, said in _MARKS.items() if one[key] is not None]
-            note = "Vertical lines: the doctor's first word, and where the accuracy fell; the first seed."
+            marks = [] if one["said"] is None else [(float(one["said"]), one["expected"])]
+            if one["fell"] is not None:
+                marks += [(float(at), said) for at, said in zip(one["fell"], _ENDS_OF_A_FALL, strict=True)]
+            note = "Vertical lines: the doctor's word, and the readings between which accuracy fell; the first seed."
             y = Axis("kNN accuracy, held out", percent=True)
             charts.append(Chart(name, note, tuple(lines), Axis("step"), y, tuple(marks)))
     if not rows:
         return None
-    leads = [row[5] for row in rows if isinstance(row[5], int | float)]
+    counted = list(leads(results, about.ablations).values())
+    fell = [lead for those in counted for lead in those]
     table = Table(
         "lead",
         "The doctor's word and the fall",
-        ("left out", "seed", "spoke at step", "said", "fell at step", "lead [steps]", "findings in the whole"),
+        (
+            "left out",
+            "seed",
+            "expected",
+            "said at step",
+            "another word before",
+            "fell after step",
+            "by step",
+            "lead, at least [steps]",
+            "at most",
+            "diverged",
+            "findings in the whole",
+        ),
         tuple(rows),
         "A dash in the fall: the accuracy did not fall, and there is no lead. Fallen: for good below the whole method "
-        "by two standard errors; looked at once an epoch, so that a lead is known to an epoch's steps.",
+        "by two standard errors, or diverged. It is read twice an epoch, so that a fall is known to lie between two "
+        "readings; 0 is the start. A lead counts from the finding that was expected, or from the end of the run where "
+        "that was never said, and at least to the earlier reading.",
     )
     words = ("Methods from which a part was left out collapse by construction; each is followed beside itself whole.",)
     title = "The doctor's word and the fall"
-    if leads:
-        first = sum(lead > 0 for lead in leads)
-        title = (
-            f"The doctor spoke first in {first} of {len(leads)} falls, {sorted(leads)[len(leads) // 2]:g} steps ahead"
-        )
+    if fell:
+        first, runs = sum(lead > 0 for lead in fell), len(counted) * len(about.ablations)
+        title = f"{len(fell)} of {runs} runs fell, {first} of them after the doctor had named it"
     return Section("lead", title, words, (*charts, table))
 
 
-_MARKS = {"said": "the doctor's first word", "fell": "the accuracy fell"}
+_ENDS_OF_A_FALL = ("not fallen yet", "fallen")
