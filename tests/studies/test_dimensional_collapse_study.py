@@ -16,6 +16,7 @@ from counterpoint.studies.dimensional_collapse import dimensional_collapse, eval
 from counterpoint.studies.dimensional_collapse.claims import lead_claims
 from counterpoint.studies.dimensional_collapse.evaluators import BINS, CueKept, Lead, _read, _told, lead_of
 from counterpoint.studies.dimensional_collapse.grid import (
+    ALIKE,
     CUED,
     DEPTHS,
     HIDDEN,
@@ -57,16 +58,19 @@ def plan() -> Any:
 
 
 def test_cells_are_what_their_place_says(plan: Any) -> None:
-    cells = cells_of(plan, DEPTHS, STRENGTHS, SHARES, (*CUED, HIDDEN), (0,))
+    cells = cells_of(plan, DEPTHS, STRENGTHS, SHARES, (*CUED, *HIDDEN, *ALIKE), (0,))
     by_name = {cell.place["setting"]: cell for cell in cells}
-    assert len(by_name) == len(cells) == 15
+    assert len(by_name) == len(cells) == 19
     made = {name: composed(cell, Shelf().facts(cell.source)) for name, cell in by_name.items()}
     heads = {name: made[name].heads.projector for name in made}
     assert heads[depth(0)] == Identity()
     assert [len(heads[depth(n)].hidden) for n in (1, 2, 3)] == [0, 1, 2]  # pyright: ignore[reportAttributeAccessIssue]
     assert heads[share(0.176)] == Truncated(70), "of the 400 dimensions of the mlp"
-    assert {recipe.objective for recipe in made.values()} == {made[USUAL].objective}
-    for one in (*CUED, HIDDEN):
+    labels = [one.name for one in ALIKE if one.recipe == "supervised"]
+    assert {made[name].objective for name in made if name not in labels} == {made[USUAL].objective}
+    assert all(made[name].pairing.needs_labels and len(made[name].views.policies) == 1 for name in labels)
+    assert {made[name].epochs for name in labels} == {2 * made[USUAL].epochs}, "as many views"
+    for one in (*CUED, *HIDDEN, *ALIKE):
         ops = made[one.name].views.policies[0].ops  # pyright: ignore[reportAttributeAccessIssue]
         turned = [op for op in ops if isinstance(op, ColourJitter) and op.hue > 0]
         assert bool(turned) == one.hidden, one.name
@@ -108,6 +112,7 @@ def test_a_planted_rank_is_found(rank: int) -> None:
 def test_the_toy_is_told_as_it_went() -> None:
     course = collapse_by_depth(2, steps=400, every=100)
     told = _told(course)
+    assert told["start"] == told["course"][0]
     assert told["steps"] == [0, 100, 200, 300, 400]
     assert told["course"][-1] == told["collapsed"] == int((course.embedding[-1] < 0.1 * course.embedding[-1, 0]).sum())
     assert 0 <= told["aligned"]["start"] <= told["aligned"]["end"] <= 1
@@ -132,7 +137,7 @@ def test_a_hue_is_read_where_it_is_and_not_where_it_is_not(plan: Any) -> None:
     assert found["cue"] > 0.7
     assert found["chance"] == 1 / BINS
     assert CueKept().wanted(cell)
-    assert not any(CueKept().wanted(c) for c in cells_of(plan, (2,), (), (), (Cued(0.0),), (0,)))
+    assert not any(CueKept().wanted(c) for c in cells_of(plan, (2,), (), (), (Cued(0.0), ALIKE[0]), (0,)))
 
 
 def _run(*accuracy: float, findings: tuple[tuple[int, str], ...] = (), diverged: int = 0) -> Followed:
@@ -241,13 +246,22 @@ def made() -> Study:
 
 
 def _toys(good: bool, jitter: float) -> dict[str, Any]:
-    def one(collapsed: float, start: float, end: float) -> dict[str, Any]:
+    def one(collapsed: float, start: float, end: float, first: int = 12) -> dict[str, Any]:
         values = [1.0] * 8 + [0.01] * 8
         aligned = {"start": start, "end": end + jitter}
-        return {"collapsed": collapsed, "values": values, "course": [0, 3], "steps": [0, 9], "aligned": aligned}
+        return {
+            "start": first,
+            "collapsed": collapsed,
+            "values": values,
+            "course": [0, 3],
+            "steps": [0, 9],
+            "aligned": aligned,
+        }
 
     counts = {"0.01": 0, "0.5": 0, "1": 3, "1.5": 8} if good else {"0.01": 4, "0.5": 0, "1": 3, "1.5": 5}
-    depths = {"1": 0, "2": 4, "3": 9} if good else {"1": 6, "2": 4, "3": 2}
+    good_ones = {"1": 0, "2": 4, "2 as one": 1, "3": 9, "3 as one": 1}
+    # More layers, more weak directions, but no more than one layer that starts so.
+    depths = good_ones if good else {"1": 0, "2": 4, "2 as one": 6, "3": 9, "3 as one": 12}
     ends = (0.3, 0.9) if good else (0.9, 0.3)
     return {
         "augmentation": {key: one(value, *ends) for key, value in counts.items()},
@@ -258,7 +272,11 @@ def _toys(good: bool, jitter: float) -> dict[str, Any]:
 def _found(cell: Cell, good: bool) -> Mapping[str, Any]:
     name, jitter = cell.place["setting"], 0.001 * cell.seed
     sign = 1 if good else -1
-    right = 0.5 + sign * {depth(0): -0.2, "cue 0.6": -0.3, share(0.176): -0.1}.get(name, 0.0) + jitter
+    # By chance alone turned hues help, own colours cost, and the latter costs those with labels too.
+    usual = {"cue 0, hue turned": 0.1, "cue 0.6": -0.3, "cue 0.6, hue turned": -0.2, "cue 0.6, one hue": -0.1}
+    usual |= {"cue 0.6, labels": -0.2, "cue 0.6, one hue, labels": 0.0}
+    better = {depth(0): -0.2, "cue 0.6, hue turned": 0.15, "cue 0.6, one hue": 0.1, share(0.176): -0.1}
+    right = 0.5 + usual.get(name, 0.0) + sign * better.get(name, 0.0) + jitter
     rank_h = 60 + sign * {depth(0): -30, USUAL: 20}.get(name, 0) + jitter
     rank_z = 60 + sign * {strong(0.25): 10, strong(4.0): -10}.get(name, 0) + jitter
     used = 90 if good else 128
@@ -269,7 +287,7 @@ def _found(cell: Cell, good: bool) -> Mapping[str, Any]:
             "z": {"values": [1.0, 0.1], "used": used, "rank": rank_z, "width": 128},
         },
     }
-    if name.startswith("cue 0.6"):
+    if name in ("cue 0.6", "cue 0.6, hue turned"):
         found["cue-kept"] = {"cue": 0.5 + sign * (0.3 if name == "cue 0.6" else 0.0) + jitter}
     if name == USUAL:
         lead: dict[str, Any] = {"expected": "complete-collapse", "said": 20 if good else 80, "fell": [40, 50]}
@@ -287,6 +305,7 @@ def test_claims_are_decided_by_their_rules(made: Study) -> None:
         key for key, verdict in bad.items() if verdict != "not held"
     }
     assert len(good) == 17
+    assert {"easy-hides-hard", "hidden-cue-frees", "toy-depth", "toy-deeper"} <= set(good)
     one = dimensional_collapse(scale="smoke", seeds=(0,))
     assert set(verdicts(one, lambda cell: _found(cell, True)).values()) == {"undecided"}
 
@@ -297,7 +316,7 @@ def test_the_page_says_what_was_found(made: Study, tmp_path: Path) -> None:
     assert "collapses 8 of 16" in sections[0].title
     assert "uses 90 of 128" in sections[1].title
     assert "20.0 points" in sections[2].title
-    assert "costs 30.0 points" in sections[3].title
+    assert "cost SimCLR 30.0 points on the class, supervised 20.0 points" in sections[3].title
     assert "3 of 3 runs fell, 3 of them after" in sections[4].title
     late, _ = page(made, results_of(made, lambda cell: _found(cell, False)), tmp_path)
     assert "temperature at 10" in late
@@ -314,7 +333,7 @@ def test_the_study_runs_from_training_to_its_page(tmp_path: Path) -> None:
     assert usual.number("spectra", "z", "width") == 128
     assert direct.number("spectra", "z", "width") == 70
     assert direct.number("spectra", "h", "width") == 400
-    assert set(usual.found["toys"]["depth"]) == {"1", "2", "3"}
+    assert set(usual.found["toys"]["depth"]) == {"1", "2", "2 as one", "3", "3 as one"}
     lead = usual.found["lead-nt-xent-without-negatives"]
     assert lead["said"] is not None
     assert len(lead["accuracy"]) == len(lead["whole"]) == 16

@@ -2,18 +2,20 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Literal
 
-from counterpoint.studies.dimensional_collapse.evaluators import TOY_LAYERS, lead_of
-from counterpoint.studies.dimensional_collapse.grid import HIDDEN, USUAL, Cued, depth, place, share, strong
+from counterpoint.studies.dimensional_collapse.evaluators import as_one, lead_of
+from counterpoint.studies.dimensional_collapse.grid import USUAL, Cued, depth, place, share, strong
 from counterpoint.studies.negatives.reading import ACCURACY, Seeds
 from counterpoint.studies.ruled import ruled
-from counterpoint.studies.statistics import above, below, between, each, greater
+from counterpoint.studies.statistics import above, apart, below, between, each, greater
 from counterpoint.studies.study import Claim, Decision, Results
 
 __all__ = ["cue_claims", "lead_claims", "leads", "run_claims", "toy_claims"]
 
 JING = "Jing et al. 2022"
 ASKED = "asked here"
+_LEARNERS: tuple[Literal["simclr", "supervised"], ...] = ("simclr", "supervised")
 RANK_H, RANK_Z = ("spectra", "h", "rank"), ("spectra", "z", "rank")
 PROBE = "Linear probe accuracy of h on test images"
 
@@ -40,7 +42,12 @@ def toy_claims() -> tuple[Claim, ...]:
         return lambda results: _of(results, USUAL, "toys", kind, at, "collapsed")
 
     weak, hard = collapsed("augmentation", "0.01"), collapsed("augmentation", "1.5")
-    one, two, most = (collapsed("depth", str(n)) for n in TOY_LAYERS)
+
+    def behind(layers: int) -> Callable[[Results], Seeds]:
+        """What layers leave behind beyond what one layer does that starts from the same."""
+        deep, flat = collapsed("depth", str(layers)), collapsed("depth", as_one(layers))
+        return lambda results: apart(deep(results), flat(results))
+
     said = "Directions of 16 whose variance is below a tenth of the largest, after the steps of the authors' code"
 
     def aligned(results: Results) -> Decision:
@@ -70,19 +77,22 @@ def toy_claims() -> tuple[Claim, ...]:
         ),
         ruled(
             "toy-depth",
-            "Two linear layers collapse where one does not, although views hardly differ.",
+            "Two linear layers leave behind directions that start weak, where one layer does not, although views "
+            "hardly differ.",
             f"{JING}, section 5",
-            f"{said}: two layers less one.",
+            f"{said}: two layers less one that starts as their product.",
             "the difference is above 0",
-            lambda results: greater(two(results), one(results), what="the collapsed directions, two layers less one,"),
+            lambda results: above(behind(2)(results), 0.0, what="the weak directions, two layers less their product,"),
         ),
         ruled(
             "toy-deeper",
-            "The deeper the network, the lower its rank: three layers less two.",
+            "The deeper the network, the more of them it leaves behind.",
             f"{JING}, section 5",
-            f"{said}: three layers less two.",
+            f"{said}: layers less one that starts as their product; of three layers less of two.",
             "the difference is above 0",
-            lambda results: greater(most(results), two(results), what="the collapsed directions, three less two,"),
+            lambda results: greater(
+                behind(3)(results), behind(2)(results), what="what depth leaves behind, three layers less two,"
+            ),
         ),
         ruled(
             "toy-aligned",
@@ -206,32 +216,51 @@ def run_claims(depths: Sequence[int], strengths: Sequence[float], shares: Sequen
     return made
 
 
+def _gap(results: Results, first: Cued, second: Cued) -> Seeds:
+    """Accuracy on the class, first less second."""
+    return apart(_of(results, first.name, *ACCURACY), _of(results, second.name, *ACCURACY))
+
+
 def cue_claims(cued: Sequence[Cued]) -> list[Claim]:
     """All claims about a planted cue: an easy feature that hides a hard one."""
-    seen = sorted((one for one in cued if not one.hidden), key=lambda one: one.strength)
     made: list[Claim] = []
-    if len(seen) > 1:
+    strength = max((one.strength for one in cued), default=0.0)
+    own, turned, plain, bare = (Cued(s, hidden) for s in (strength, 0.0) for hidden in (False, True))
+    simclr, labels = ((Cued(strength, alike=True, recipe=of), Cued(strength, recipe=of)) for of in _LEARNERS)
+    if {*simclr, *labels} <= set(cued):
         made.append(
             ruled(
                 "easy-hides-hard",
                 "Who can agree on an easy feature learns less of a hard one: a colour that each image has of its own "
-                "costs accuracy on the class.",
+                "costs SimCLR more accuracy on the class than it costs who learns from labels.",
                 ASKED,
-                f"{PROBE}, which carry such colours too: without a cue less with the strongest.",
-                "the difference is above 0",
-                _more(seen[0].name, seen[-1].name, ACCURACY, "the accuracy, without less with the cue,", points=True),
+                f"{PROBE}, which are coloured as those of training: all of one colour, with as little contrast, less "
+                "each of its own; SimCLR less supervised.",
+                "the difference of the differences is above 0",
+                lambda results: greater(
+                    _gap(results, *simclr),
+                    _gap(results, *labels),
+                    unit="points",
+                    what="what own colours cost, SimCLR less supervised,",
+                ),
             )
         )
-    if HIDDEN in cued and any(one.strength == HIDDEN.strength for one in seen):
-        shown = Cued(HIDDEN.strength)
+    if strength > 0 and {own, turned, plain, bare} <= set(cued):
         made += [
             ruled(
                 "hidden-cue-frees",
-                "Views that do not agree on the easy feature give the hard one back, on the very same images.",
+                "Views that do not agree on the easy feature give the hard one back, beyond what they do as "
+                "augmentation.",
                 ASKED,
-                f"{PROBE}: views that turn the hue less views that leave it.",
-                "the difference is above 0",
-                _more(HIDDEN.name, shown.name, ACCURACY, "the accuracy, hue turned less left,", points=True),
+                f"{PROBE}: views that turn the hue less views that leave it, on the same images; with the cue less "
+                "without any.",
+                "the difference of the differences is above 0",
+                lambda results: greater(
+                    _gap(results, turned, own),
+                    _gap(results, bare, plain),
+                    unit="points",
+                    what="the gain by a turned hue, with the cue less without,",
+                ),
             ),
             ruled(
                 "shared-cue-kept",
@@ -239,7 +268,7 @@ def cue_claims(cued: Sequence[Cued]) -> list[Claim]:
                 ASKED,
                 "Linear probe accuracy of h for the eighth of the circle that the cue's hue lies in: left less turned.",
                 "the difference is above 0",
-                _more(shown.name, HIDDEN.name, ("cue-kept", "cue"), "the accuracy, hue left less turned,", points=True),
+                _more(own.name, turned.name, ("cue-kept", "cue"), "the accuracy, hue left less turned,", points=True),
             ),
         ]
     return made

@@ -15,12 +15,19 @@ from counterpoint.studies.planted import Planted
 from counterpoint.studies.study import Cell, Trained
 from counterpoint.types import Dataset, Source
 
-__all__ = ["BINS", "NOISES", "TOY_LAYERS", "CueKept", "Lead", "Spectra", "Toys", "lead_of"]
+__all__ = ["BINS", "NOISES", "TOY_DEPTHS", "CueKept", "Lead", "Spectra", "Toys", "as_one", "lead_of"]
 
 CLIFF = 1e-4  # of the largest singular value of the covariance, below which a dimension is not used
 BINS = 8  # of the hue
 NOISES = (0.01, 0.5, 1.0, 1.5)  # of the first toy model; the ends are the authors'
-TOY_LAYERS = (1, 2, 3)  # of the second one
+
+
+def as_one(layers: int) -> str:
+    """Of the second toy model: the control, in which the product of the layers is one layer."""
+    return f"{layers} as one"
+
+
+TOY_DEPTHS = {"1": (1, False), **{name: (n, one) for n in (2, 3) for name, one in ((str(n), False), (as_one(n), True))}}
 
 
 @dataclass(frozen=True)
@@ -61,10 +68,11 @@ def _read(rows: Tensor) -> dict[str, Any]:
 class Toys:
     """Both linear networks of Jing et al. 2022, once for each seed: no encoder has a part in them.
 
-    `augmentation` is by the noise of the views, `depth` by the number of layers: `collapsed` directions at the end (of
-    sixteen), `values` their variances as shares of the largest, `course` how many had collapsed at each look. Of two
-    layers and more `aligned` is how much of the subspace of the eight weakest directions the last two layers share, at
-    the start and at the end, in [0, 1].
+    `augmentation` is by the noise of the views, `depth` by the number of layers, and whether their product was one:
+    `start` and `collapsed`, directions of sixteen with less than a tenth of the largest variance at the start and at
+    the end, `values` their variances as shares of the largest, `course` how many they were at each look. Of two layers
+    and more `aligned` is how much of the subspace of the eight weakest directions the last two layers share, at the
+    start and at the end, in [0, 1].
 
     Args:
         steps: of each; the authors' code has 10,000.
@@ -83,7 +91,10 @@ class Toys:
         seed, steps = trained.cell.seed, self.steps
         return {
             "augmentation": {f"{n:g}": _told(collapse_by_augmentation(n, steps=steps, seed=seed)) for n in NOISES},
-            "depth": {str(n): _told(collapse_by_depth(n, steps=steps, seed=seed)) for n in TOY_LAYERS},
+            "depth": {
+                name: _told(collapse_by_depth(n, as_one=one, steps=steps, seed=seed))
+                for name, (n, one) in TOY_DEPTHS.items()
+            },
         }
 
 
@@ -91,6 +102,7 @@ def _told(course: Course) -> dict[str, Any]:
     collapsed = course.collapsed()
     last = course.embedding[-1]
     found: dict[str, Any] = {
+        "start": int(collapsed[0]),
         "collapsed": int(collapsed[-1]),
         "values": (last / last[0]).tolist(),
         "course": collapsed.tolist(),
@@ -112,8 +124,8 @@ class CueKept:
     name = "cue-kept"
 
     def wanted(self, cell: Cell) -> bool:
-        """Cells with a cue to be seen."""
-        return isinstance(cell.source, Planted) and cell.source.strength > 0
+        """Cells with a cue to be seen that tells images apart."""
+        return isinstance(cell.source, Planted) and cell.source.strength > 0 and (cell.source.values or 0) > 1
 
     def __call__(self, trained: Trained) -> Mapping[str, Any]:
         """On test images."""

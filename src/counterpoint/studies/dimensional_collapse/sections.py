@@ -1,18 +1,18 @@
 """The page: both toy models, spectra of trained encoders, what guards h, an easy feature, and the doctor's lead."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from counterpoint.report.charts import Axis, Chart, Line
 from counterpoint.report.exhibits import Bars, Exhibit, Points, Section, Series, Table
 from counterpoint.report.numbers import in_points, per_cent
 from counterpoint.studies.dimensional_collapse.claims import leads
-from counterpoint.studies.dimensional_collapse.evaluators import NOISES, TOY_LAYERS, lead_of
+from counterpoint.studies.dimensional_collapse.evaluators import NOISES, TOY_DEPTHS, lead_of
 from counterpoint.studies.dimensional_collapse.grid import USUAL, Cued, depth, place, share, strong
 from counterpoint.studies.league.claims import BASELINES
 from counterpoint.studies.negatives.reading import ACCURACY, mean_of
-from counterpoint.studies.statistics import Estimate, estimate
+from counterpoint.studies.statistics import Estimate, estimate, paired
 from counterpoint.studies.study import Results
 
 __all__ = ["About", "study_sections"]
@@ -82,7 +82,7 @@ def _toys(results: Results) -> Section | None:
         return None
     kinds = {
         "augmentation": ("Noise in half of the directions", [f"{n:g}" for n in NOISES], "noise {}"),
-        "depth": ("Linear layers, hardly any noise", [str(n) for n in TOY_LAYERS], "layers: {}"),
+        "depth": ("Linear layers, hardly any noise", list(TOY_DEPTHS), "layers: {}"),
     }
     charts: list[Exhibit] = []
     rows: list[Row] = []
@@ -96,26 +96,32 @@ def _toys(results: Results) -> Section | None:
             ends.append(Line(said, tuple(float(i + 1) for i in range(len(values))), tuple(values), style))
             steps = tuple(float(step) for step in held[0]["steps"])
             courses.append(Line(said, steps, _averaged([one["course"] for one in held]), style))
-            count = estimate({i: float(one["collapsed"]) for i, one in enumerate(held)})
+            first, count = (
+                estimate({i: float(one[at]) for i, one in enumerate(held)}) for at in ("start", "collapsed")
+            )
             lap = [mean_of({i: one["aligned"][at] for i, one in enumerate(held) if "aligned" in one}) for at in _ENDS]
-            rows.append((title, said, _mean(count), None if count is None else count.spread, *lap, len(held)))
+            spread = None if count is None else count.spread
+            rows.append((title, said, _mean(first), _mean(count), spread, *lap, len(held)))
         x, y = Axis("direction, the strongest first"), Axis("variance, of the largest", log=True)
         charts.append(Chart(title, "Variance of the embeddings by direction at the end.", tuple(ends), x, y))
-        y = Axis("collapsed directions of 16", low=0.0, high=16.0)
+        y = Axis("weak directions of 16", low=0.0, high=16.0)
         note = "Directions with less than a tenth of the largest variance."
         charts.append(Chart(f"{title}: the course", note, tuple(courses), Axis("step"), y))
     table = Table(
         "toys",
         "Both toy models",
-        ("model", "setting", "collapsed", "± collapsed", "overlap at the start", "overlap at the end", "seeds"),
+        ("model", "setting", "weak at first", "in the end", "±", "overlap at first", "overlap in the end", "seeds"),
         tuple(rows),
-        "Collapsed of 16, mean and standard deviation over seeds. Overlap of the eight weakest directions of the last "
-        "two layers: 1 where they are the same.",
+        "Directions of 16 with less than a tenth of the largest variance, mean and standard deviation over seeds. "
+        "As one: a single layer that starts as the product of so many. Overlap of the eight weakest directions of "
+        "the last two layers: 1 where they are the same.",
     )
     collapsed = mean_of({i: float(a["augmentation"]["1.5"]["collapsed"]) for i, a in enumerate(answers)})
     words = (
         "Two linear networks on Gaussian points, by a contrastive loss of inner products. The first sees views with "
-        "noise in half of the directions; the second views that hardly differ, and has several layers.",
+        "noise in half of the directions; the second views that hardly differ, and has several layers. Most "
+        "directions of a product of layers are weak from the start: what depth does is told by the one layer that "
+        "starts from the same product.",
     )
     return Section("toys", f"Noise of 1.5 in 8 directions collapses {collapsed:g} of 16", words, (*charts, table))
 
@@ -225,12 +231,13 @@ def _cue(results: Results, about: About) -> Section | None:
         found = [_of(results, one.name, *path) for path in (ACCURACY, ("cue-kept", "cue"), ("spectra", "h", "rank"))]
         if any(found):
             ends = [v for each in found for v in (_mean(each), None if each is None else each.spread)]
-            rows.append((one.strength, "turned" if one.hidden else "left", *ends, max(f.seeds for f in found if f)))
+            hues = ("one" if one.alike else "own", "turned" if one.hidden else "left")
+            rows.append((one.recipe, one.strength, *hues, *ends, max(f.seeds for f in found if f)))
     if not rows:
         return None
     lines: list[Line] = []
     for style, (path, said) in zip(STYLES, ((ACCURACY, "the class"), (("cue-kept", "cue"), "the cue")), strict=False):
-        points = [(c.strength, _mean(_of(results, c.name, *path))) for c in about.cued if not c.hidden]
+        points = [(c.strength, _mean(_of(results, c.name, *path))) for c in about.cued if c.seen]
         held = [(x, y) for x, y in points if y is not None]
         if held:
             x, y = zip(*held, strict=True)
@@ -247,21 +254,28 @@ def _cue(results: Results, about: About) -> Section | None:
     table = Table(
         "cue",
         "The planted colour",
-        ("share of colour", "hue in the views", *heads, "effective rank of h", "± rank", "seeds"),
+        ("method", "share of colour", "hues", "in the views", *heads, "effective rank of h", "± rank", "seeds"),
         tuple(rows),
-        "Cue: which eighth of the circle the hue lies in, 12.5 % by chance. Views move and cut, and do not change "
-        "colours, but for the last row, in which they turn the hue.",
+        "Cue: which eighth of the circle the hue lies in, 12.5 % by chance. Hues: each image's own, or one for all. "
+        "Views move and cut, and leave colours as they are or turn their hue.",
         percent=heads,
     )
     words = (
         "Each image is mixed with a colour of its own, drawn from a thousand hues whatever its class, so that two "
         "views can be known as one image by their colour alone.",
+        "A colour takes contrast too, which costs accuracy though it hides nothing: what it hides is told by images "
+        "that all have one colour, beside an encoder that learns from labels.",
     )
-    seen = [c for c in about.cued if not c.hidden]
     title = "An easy feature beside a hard one"
-    sides = [_mean(_of(results, c.name, *ACCURACY)) for c in (seen[0], seen[-1])] if seen else []
-    if len(sides) == 2 and sides[0] is not None and sides[1] is not None:
-        title = f"The strongest colour costs {in_points(sides[0] - sides[1])} on the class"
+    costs = [
+        paired(*(results.values(*ACCURACY, **place(c.name)) for c in (one, replace(one, alike=False))))
+        for one in about.cued
+        if one.alike
+    ]
+    means = [in_points(one.mean) for one in costs if one is not None]
+    if len(means) == 2:
+        simclr, labels = means
+        title = f"Own colours in place of one cost SimCLR {simclr} on the class, supervised {labels}"
     return Section("cue", title, words, (chart, table))
 
 

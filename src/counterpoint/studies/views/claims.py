@@ -3,11 +3,11 @@
 from collections.abc import Callable, Sequence
 
 from counterpoint.studies.ruled import ruled
-from counterpoint.studies.statistics import above, below, each, greater
+from counterpoint.studies.statistics import above, apart, below, each, greater
 from counterpoint.studies.study import Claim, Decision, Results
 from counterpoint.studies.views.bits import Bits, shared_nats
 from counterpoint.studies.views.grid import NOTHING, WHOLE, Chances, Grid, left_out, strong
-from counterpoint.studies.views.reading import accuracy, apart, moved, nats, of_bits, over_others, thirds
+from counterpoint.studies.views.reading import accuracy, moved, nats, of_bits, over_others, thirds
 
 __all__ = ["bit_claims", "flip_claim", "view_claims"]
 

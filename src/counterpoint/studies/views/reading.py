@@ -7,7 +7,7 @@ from counterpoint.studies.statistics import each
 from counterpoint.studies.study import Results
 from counterpoint.studies.views.grid import BITS, Chances, Grid
 
-__all__ = ["accuracy", "apart", "moved", "nats", "of_bits", "over_others", "thirds"]
+__all__ = ["accuracy", "moved", "nats", "of_bits", "over_others", "thirds"]
 
 Some = Mapping[int, float]
 
@@ -30,11 +30,6 @@ def moved(results: Results, grid: Grid, views: str, kind: str) -> Seeds:
 def of_bits(results: Results, chances: Chances, *path: str) -> Seeds:
     """A number of the runs on made-up bits, for each seed."""
     return results.values(*path, part=BITS, views=chances.name)
-
-
-def apart(first: Some, second: Some) -> Seeds:
-    """The difference, for each seed that both have."""
-    return each(lambda v: v[0] - v[1], [first, second])
 
 
 def over_others(one: Some, others: Sequence[Some]) -> Seeds:
