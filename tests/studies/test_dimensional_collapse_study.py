@@ -106,6 +106,7 @@ def test_a_planted_rank_is_found(rank: int) -> None:
     assert (found["used"], found["width"]) == (rank, 32)
     assert found["values"][0] == 1.0
     assert found["rank"] <= rank + 1e-6
+    assert (found["share"], found["rows"]) == (found["rank"] / 32, 3000)
     assert _read(torch.ones(10, 4))["used"] == 0
 
 
@@ -277,14 +278,14 @@ def _found(cell: Cell, good: bool) -> Mapping[str, Any]:
     usual |= {"cue 0.6, labels": -0.2, "cue 0.6, one hue, labels": 0.0}
     better = {depth(0): -0.2, "cue 0.6, hue turned": 0.15, "cue 0.6, one hue": 0.1, share(0.176): -0.1}
     right = 0.5 + usual.get(name, 0.0) + sign * better.get(name, 0.0) + jitter
-    rank_h = 60 + sign * {depth(0): -30, USUAL: 20}.get(name, 0) + jitter
+    rank_h = 90 + sign * {depth(0): -30, USUAL: 20}.get(name, 0) + jitter
     rank_z = 60 + sign * {strong(0.25): 10, strong(4.0): -10}.get(name, 0) + jitter
-    used = 90 if good else 128
+    used, wide = (90, 128) if good else (128, 512)  # a wide h has a high rank by its width alone
     found: dict[str, Any] = {
         "accuracy": {"learned": {"probe": right, "knn": right}, "pixels": {"probe": 0.3, "knn": 0.3}},
         "spectra": {
-            "h": {"values": [1.0, 0.5, 0.0], "used": 2, "rank": rank_h, "width": 3},
-            "z": {"values": [1.0, 0.1], "used": used, "rank": rank_z, "width": 128},
+            "h": {"values": [1.0, 0.5, 0.0], "used": 2, "rank": rank_h, "share": rank_h / wide, "width": wide},
+            "z": {"values": [1.0, 0.1], "used": used, "rank": rank_z, "share": rank_z / 128, "width": 128, "rows": 129},
         },
     }
     if name in ("cue 0.6", "cue 0.6, hue turned"):
@@ -308,6 +309,15 @@ def test_claims_are_decided_by_their_rules(made: Study) -> None:
     assert {"easy-hides-hard", "hidden-cue-frees", "toy-depth", "toy-deeper"} <= set(good)
     one = dimensional_collapse(scale="smoke", seeds=(0,))
     assert set(verdicts(one, lambda cell: _found(cell, True)).values()) == {"undecided"}
+
+
+def test_few_images_do_not_say_that_a_projection_collapses(made: Study) -> None:
+    def few(cell: Cell) -> Mapping[str, Any]:
+        found = dict(_found(cell, True))
+        spectra: Any = found["spectra"]
+        return {**found, "spectra": {**spectra, "z": {**spectra["z"], "used": 127, "rows": 128}}}
+
+    assert verdicts(made, few)["z-collapses"] == "undecided"
 
 
 def test_the_page_says_what_was_found(made: Study, tmp_path: Path) -> None:

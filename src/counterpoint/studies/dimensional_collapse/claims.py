@@ -118,23 +118,32 @@ def run_claims(depths: Sequence[int], strengths: Sequence[float], shares: Sequen
         shares: of h, for DirectCLR.
         width: of z.
     """
+
+    def used(results: Results) -> Decision:
+        rows = _of(results, USUAL, "spectra", "z", "rows")
+        if few := [int(count) for count in rows.values() if count <= width]:
+            return Decision("undecided", said=f"{few[0]} test images cannot use {width} dimensions, whatever z does")
+        return below(_of(results, USUAL, "spectra", "z", "used"), width, what="the number of dimensions")
+
     made = [
         ruled(
             "z-collapses",
             f"The projection of SimCLR does not use all of its {width} dimensions.",
             f"{JING}, section 3",
             "Dimensions of z on test images whose singular value is above 1e-4 of the largest.",
-            f"these are fewer than {width}",
-            lambda results: below(_of(results, USUAL, "spectra", "z", "used"), width, what="the number of dimensions"),
+            f"these are fewer than {width}, of more images than that",
+            used,
         ),
         ruled(
             "h-above-z",
-            "Of the representation more is used than of the projection.",
+            "Of the representation a larger part is used than of the projection.",
             f"{JING}, section 6",
-            "Effective rank of the covariance of unit rows on test images: h less z.",
+            "Effective rank of the covariance of unit rows on test images, as a share of the width: h less z.",
             "the difference is above 0",
             lambda results: greater(
-                _of(results, USUAL, *RANK_H), _of(results, USUAL, *RANK_Z), what="the effective rank, h less z,"
+                *(_of(results, USUAL, "spectra", which, "share") for which in ("h", "z")),
+                unit="points",
+                what="the effective rank as a share of the width, h less z,",
             ),
         ),
     ]

@@ -34,8 +34,9 @@ TOY_DEPTHS = {"1": (1, False), **{name: (n, one) for n in (2, 3) for name, one i
 class Spectra:
     """Singular values of the covariance of unit rows, of h and of z, on test images.
 
-    `values` are shares of the largest, `used` are those above 1e-4 of it, `rank` is their effective rank, `width` their
-    number. Without a projector z is h; what DirectCLR compares is z.
+    `values` are shares of the largest, `used` are those above 1e-4 of it, `rank` is their effective rank, `share` this
+    as a share of the `width`, and `rows` are the images, fewer than one more than the width of which cannot use all of
+    it. Without a projector z is h; what DirectCLR compares is z.
 
     Source: Jing et al. 2022, section 3.
     """
@@ -56,11 +57,15 @@ class Spectra:
 def _read(rows: Tensor) -> dict[str, Any]:
     values = spectrum(rows.detach())
     share = values / values[0] if float(values[0]) > 0 else values
+    rank = effective_rank(values) if float(values[0]) > 0 else 0.0
+    count, width = rows.shape
     return {
         "values": [float(f"{v:.4g}") for v in share.tolist()],
         "used": int((share > CLIFF).sum()),
-        "rank": effective_rank(values) if float(values[0]) > 0 else 0.0,
-        "width": len(values),
+        "rank": rank,
+        "share": rank / width,
+        "width": width,
+        "rows": count,
     }
 
 

@@ -150,21 +150,25 @@ def _spectra(results: Results, about: About) -> Section | None:
     rows: list[Row] = []
     for group, settings in about.groups.items():
         for setting in settings:
-            found = [_of(results, setting, "spectra", w, k) for w in ("z", "h") for k in ("width", "used", "rank")]
+            found = [
+                _of(results, setting, "spectra", w, k) for w in ("z", "h") for k in ("width", "used", "share", "rank")
+            ]
             right = _of(results, setting, *ACCURACY)
             if any(found):
-                spreads = [None if one is None else one.spread for one in (found[2], found[5], right)]
+                spreads = [None if one is None else one.spread for one in (found[3], found[7], right)]
                 means = [_mean(one) for one in found]
-                rows.append((group, setting, *means[:3], spreads[0], *means[3:], spreads[1], _mean(right), spreads[2]))
-    heads = tuple(f"{w}: {k}" for w in ("z", "h") for k in ("width", "used", "effective rank", "± rank"))
+                rows.append((group, setting, *means[:4], spreads[0], *means[4:], spreads[1], _mean(right), spreads[2]))
+    heads = tuple(
+        f"{w}: {k}" for w in ("z", "h") for k in ("width", "used", "rank / width", "effective rank", "± rank")
+    )
     table = Table(
         "spectra",
         "How many dimensions are used",
         ("changed", "setting", *heads, "linear probe", "± probe"),
         tuple(rows),
         "Used: with a singular value above 1e-4 of the largest, of the covariance of unit rows on test images. Means "
-        "and standard deviations over seeds.",
-        percent=("linear probe", "± probe"),
+        "and standard deviations over seeds. Spaces of other widths are compared by the rank over the width.",
+        percent=("linear probe", "± probe", "z: rank / width", "h: rank / width"),
     )
     used, width = _of(results, USUAL, "spectra", "z", "used"), _of(results, USUAL, "spectra", "z", "width")
     title = "Spectra of trained encoders"
