@@ -191,9 +191,6 @@ def test_blocks_are_trained_with_where_they_hold_different_images(batch: int, cl
         assert different(block, batch, classes) == pytest.approx(counted, rel=0.03)
     trained = {place.block for place in places(batch=batch, classes=classes)}
     assert trained == ({1, 2} if classes == 109 else set(BLOCKS))
-    keys = {claim.key for claim in study_claims(places(batch=batch, classes=classes))}
-    assert ("blocks-train-hinge" in keys) == (10 in trained or 2 in trained)
-    assert "blocks-bind-hinge" in keys
     alone = study_claims(tuple(place for place in EVERY if place.block == 1))
     assert {claim.key for claim in study_claims(EVERY)} - {claim.key for claim in alone} == {
         "blocks-train-hinge",
