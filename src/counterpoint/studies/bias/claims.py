@@ -15,7 +15,7 @@ ASKED = "asked here; the survey leaves it open (direction 3.4)"
 ALIKE = 0.02  # of an accuracy, within which a cue is kept as well
 _EASY = Decision(
     "undecided",
-    said=f"at the ceiling: the cue is read in more than {per_cent(CEILING)} before any objective can matter",
+    said=f"at the ceiling: the cue is read in more than {per_cent(CEILING)} already, so that nothing can raise it",
 )
 _SETS = {
     "tail": ((BALANCED, TAIL), "all", "a long tail", "all classes"),

@@ -2,7 +2,8 @@
 
 What they cost, one thread of two busy cores: a step of 512 images of 32 pixels in one view takes .1 s with `conv`, 48
 of them an epoch of 25,000 images, so that a run of 8 epochs (as many views as 4 epochs of two) takes about 40 s, and
-reading it about 25 s. 15 places x 3 seeds are 45 runs: 50 minutes of one core, 25 of two.
+reading it about 25 s. 15 places x 3 seeds are 45 runs: 50 minutes of one core, 25 of two; fewer where a batch holds too
+few images of a class to fill blocks.
 """
 
 from collections.abc import Sequence
