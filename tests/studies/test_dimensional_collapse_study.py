@@ -274,7 +274,7 @@ def _found(cell: Cell, good: bool) -> Mapping[str, Any]:
     name, jitter = cell.place["setting"], 0.001 * cell.seed
     sign = 1 if good else -1
     # By chance alone turned hues help, own colours cost, and the latter costs those with labels too.
-    usual = {"cue 0, hue turned": 0.1, "cue 0.6": -0.3, "cue 0.6, hue turned": -0.2, "cue 0.6, one hue": -0.1}
+    usual = {"cue 0, hue turned": 0.1, "cue 0.6": -0.3, "cue 0.6, hue turned": -0.1, "cue 0.6, one hue": -0.1}
     usual |= {"cue 0.6, labels": -0.2, "cue 0.6, one hue, labels": 0.0}
     better = {depth(0): -0.2, "cue 0.6, hue turned": 0.15, "cue 0.6, one hue": 0.1, share(0.176): -0.1}
     right = 0.5 + usual.get(name, 0.0) + sign * better.get(name, 0.0) + jitter
