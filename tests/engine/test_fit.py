@@ -261,3 +261,11 @@ def test_validation_is_followed_on_images_that_are_not_learned_from(tmp_path):
     stored = run.recipe()
     assert 0.05 < stored["validation"] / stored["dataset"]["train"] < 0.2
     assert stored["dataset"]["train"] + stored["validation"] + stored["dataset"]["test"] == 1797
+
+
+def test_validation_is_followed_within_an_epoch_and_changes_nothing(tmp_path):
+    runs = [trained(tmp_path / str(every), epochs=2, batch_size=100, evaluate_every=every) for every in (1, 0.5)]
+    whole, half = ([line for line in run.history() if line["event"] == "validate"] for run in runs)
+    length = whole[0]["step"]
+    assert [line["step"] for line in half] == [-(-i * length // 2) for i in (1, 2, 3, 4)]
+    assert all(torch.equal(v, weights(runs[1])[k]) for k, v in weights(runs[0]).items())

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +9,10 @@ import pytest
 import torch
 
 from counterpoint.errors import CounterpointError
-from counterpoint.evaluation import Hinge, Logistic, task_losses
+from counterpoint.evaluation import Hinge, Logistic, bound
 from counterpoint.negatives import ClassBlocks
 from counterpoint.objectives import Contrast, Triplet
-from counterpoint.report.exhibits import Table
+from counterpoint.report.exhibits import Section, Table
 from counterpoint.report.study import write_study
 from counterpoint.report.tables import write_tables
 from counterpoint.scores import Dot
@@ -21,7 +20,17 @@ from counterpoint.sources import Digits
 from counterpoint.studies.bound.claims import study_claims
 from counterpoint.studies.bound.ends import RATIOS, Shift, class_losses, shifted
 from counterpoint.studies.bound.evaluators import Promise, Tasks, compared
-from counterpoint.studies.bound.grid import BLOCKS, EPOCHS, LOSSES, NEGATIVES, Place, cells, of_classes, places
+from counterpoint.studies.bound.grid import (
+    BLOCKS,
+    EPOCHS,
+    LOSSES,
+    NEGATIVES,
+    Place,
+    cells,
+    different,
+    of_classes,
+    places,
+)
 from counterpoint.studies.bound.sections import study_sections
 from counterpoint.studies.cells import Shelf, asked_for, composed
 from counterpoint.studies.claims import decide
@@ -151,21 +160,42 @@ def test_what_does_not_generalise_breaks_the_inequality_across_splits() -> None:
     assert tasks(again)["2"]["mean_accuracy"] == pytest.approx(1.0)
 
 
-def test_losses_of_classes_are_those_of_their_tasks() -> None:
-    train, test = _features(4, 25, 0.7, 0.5, 3), _features(4, 20, 0.7, 0.5, 4)
-    assert train.z is not None
-    assert test.z is not None
-    assert train.labels is not None
-    assert test.labels is not None
-    pairs = list(combinations(range(4), 2))
+def test_losses_of_classes_are_those_of_the_bound() -> None:
+    """Each image left out of the mean that judges it, one by one; and over all pairs the bound's mean classifier."""
+    few = _features(4, 12, 0.7, 0.5, 3)
+    z, labels = few.z, few.labels
+    assert z is not None
+    assert labels is not None
     for loss in (Hinge(), Logistic()):
-        found = class_losses(train.z, train.labels, loss, test.z, test.labels)
+        found = class_losses(z, labels, loss)
         assert found.isnan().sum() == 4
-        told = task_losses(
-            train.z, train.labels, tasks=pairs, loss=loss, test=test.z, test_labels=test.labels
-        ).mean_classifier
-        both = torch.tensor([float(found[a, b] + found[b, a]) / 2 for a, b in pairs])
-        assert torch.allclose(both, told.float(), atol=1e-5)
+        for a, b in ((0, 3), (2, 1)):
+            costs: list[float] = []
+            for i in torch.nonzero(labels == a)[:, 0]:
+                others = labels == a
+                others[i] = False
+                margin = z[i] @ (z[others].mean(0) - z[labels == b].mean(0))
+                costs.append(loss(margin[None, None]).item())
+            assert float(found[a, b]) == pytest.approx(sum(costs) / len(costs), rel=1e-5)
+        whole = bound(z, labels, loss=loss, law=torch.ones(4), sizes=(1,), draws=20_000)
+        assert float(found.nanmean()) == pytest.approx(whole.mean_classifier.value, rel=0.02)
+
+
+@pytest.mark.parametrize(("batch", "classes"), [(512, 10), (512, 109), (128, 10)])
+def test_blocks_are_trained_with_where_they_hold_different_images(batch: int, classes: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    label = torch.randint(0, classes, (4000, batch), generator=generator)
+    beside = (label[:, 1:] == label[:, :1]).sum(1).double()
+    for block in BLOCKS[1:]:
+        counted = float(beside[beside > 0].clamp(max=block).mean())
+        assert different(block, batch, classes) == pytest.approx(counted, rel=0.03)
+    trained = {place.block for place in places(batch=batch, classes=classes)}
+    assert trained == ({1, 2} if classes == 109 else set(BLOCKS))
+    alone = study_claims(tuple(place for place in EVERY if place.block == 1))
+    assert {claim.key for claim in study_claims(EVERY)} - {claim.key for claim in alone} == {
+        "blocks-train-hinge",
+        "blocks-train-logistic",
+    }
 
 
 def test_a_shifted_law() -> None:
@@ -256,7 +286,13 @@ def _found(place: Place, seed: int, sign: int) -> dict[str, Mapping[str, Any]]:
             }
     linear = right + 0.02 - 0.015 * s
     tasks = {
-        size: {"mean_accuracy": right, "accuracy": linear, "mean_classifier": 0.5, "linear": 0.4, "tasks": 45}
+        size: {
+            "mean_accuracy": right,
+            "accuracy": linear,
+            "mean_classifier": 0.5 + wiggle,
+            "linear": 0.5 - 0.1 * s,
+            "tasks": 45,
+        }
         for size in ("2", "5", "10")
     }
     found: dict[str, Any] = {"promise": promise, "tasks": {**tasks, "untrained": tasks}}
@@ -298,14 +334,18 @@ def _results(sign: int) -> Results:
     )
 
 
+def _sections(results: Results) -> list[Section]:
+    return study_sections(results, EVERY, 512, 10)
+
+
 def _study() -> Study:
-    return Study("bound", "Bound", (), "", (), (), study_claims(EVERY), lambda results: study_sections(results, EVERY))
+    return Study("bound", "Bound", (), "", (), (), study_claims(EVERY), _sections)
 
 
 def test_claims_are_decided_in_both_directions() -> None:
     held = {key: d.verdict for key, d in decide(_study(), _results(1)).items()}
     fell = {key: d.verdict for key, d in decide(_study(), _results(-1)).items()}
-    assert len(held) == len(_study().claims) == 33
+    assert len(held) == len(_study().claims) == 35
     assert {key for key, verdict in held.items() if verdict != "held"} == set()
     assert {key for key, verdict in fell.items() if verdict != "not held"} == set()
 
@@ -317,12 +357,19 @@ def test_one_seed_decides_nothing_but_the_ranks() -> None:
 
 def test_the_page_says_what_was_found(tmp_path: Path) -> None:
     results = _results(1)
-    sections = study_sections(results, EVERY)
+    sections = _sections(results)
     assert [s.key for s in sections] == ["sides", "slack", "training", "ranks", "shift", "unseen", "beside"]
     assert sections[0].title.endswith("in 36 of 36 runs")
-    assert study_sections(_results(-1), EVERY)[0].title.endswith("in 0 of 36 runs")
+    assert _sections(_results(-1))[0].title.endswith("in 0 of 36 runs")
+    for sign, count in ((1, 117), (-1, 0)):
+        (training,) = [s for s in _sections(_results(sign)) if s.key == "training"]
+        assert f"it is in {count} of 117 runs and sizes" in training.words[0]
+        assert "51.2 images of a class" in training.words[1]
+        assert "2.0 of 2, 5.0 of 5, 10.0 of 10" in training.words[1]
     tables = {e.name: e for s in sections for e in s.exhibits if isinstance(e, Table)}
     assert len(tables["sides"].rows) == 3 * len(of_classes(EVERY))
+    costs = dict(zip(tables["tasks"].columns, tables["tasks"].rows[0], strict=True))
+    assert (costs["loss of the mean classifier"], costs["supervised loss"]) == pytest.approx((0.501, 0.4))
     write_tables(tmp_path, sections)
     page = write_study(tmp_path / "index.html", _study(), results, decide(_study(), results), command="x", facts={})
     text = page.read_text("utf-8")
@@ -337,11 +384,11 @@ def test_sections_cope_with_what_is_missing(tmp_path: Path) -> None:
     parts = ((), every[:1], every[-1:], every[12:15], empty, unread)
     one = tuple(replace(r, found={k: v for k, v in r.found.items() if k != "promise"}) for r in every)
     for part in (*parts, one):
-        sections = study_sections(Results(part), EVERY)
+        sections = _sections(Results(part))
         assert sections[0].key == "sides"
         write_tables(tmp_path, sections)
         decide(_study(), Results(part))
-    assert study_sections(Results(()), EVERY)[0].title == "Nothing is measured yet"
+    assert _sections(Results(()))[0].title == "Nothing is measured yet"
 
 
 # ---------------------------------------------------------------- as it is run

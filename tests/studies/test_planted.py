@@ -49,11 +49,19 @@ def test_the_cue_is_the_same_that_is_told_and_tests_are_tied_to_nothing() -> Non
         assert float((told == split.labels).double().mean()) == pytest.approx(share, abs=0.06)
 
 
+def test_one_value_takes_as_much_contrast_and_tells_nothing() -> None:
+    one, many = (Planted(Digits(16), "cast", values=n, strength=0.6).load().train.images.float() for n in (1, 1000))
+    assert len((one - one[:1])[:, :, 0, 0].unique(dim=0)) == 1, "the corner of a digit is dark: what is left is colour"
+    assert len((many - many[:1])[:, :, 0, 0].unique(dim=0)) > 500
+    spread = [(part.flatten(2).amax(2) - part.flatten(2).amin(2)).mean() for part in (one, many)]
+    assert float(spread[0]) == pytest.approx(float(spread[1]), rel=0.02)
+
+
 def test_what_cannot_be_painted() -> None:
     for make, match in (
         (lambda: Planted(Digits(), agreement=1.2), "share in"),
         (lambda: Planted(Digits(), strength=-1), "share in"),
-        (lambda: Planted(Digits(), values=1), "two values"),
+        (lambda: Planted(Digits(), values=0), "one value"),
         (lambda: Planted(Digits(), agreement=0.5, values=4).load(), "10 classes and the cue 4 values"),
     ):
         with pytest.raises(SourceError, match=match):

@@ -146,7 +146,7 @@ OTHERWISE = {"simclr": -0.1, "supcon": -0.05, "simlap": 0.1}
 @pytest.mark.parametrize(("falls", "verdict"), [(PAPER, "held"), (OTHERWISE, "not held")])
 def test_claims_are_decided_by_their_rules(falls: Mapping[str, float], verdict: str) -> None:
     found = decide(_study(), _results(falls))
-    assert len(found) == len(_study().claims) == 7
+    assert len(found) == len(_study().claims) == 9
     assert {key: decision.verdict for key, decision in found.items()} == dict.fromkeys(found, verdict)
 
 
@@ -154,6 +154,16 @@ def test_a_small_loss_is_kept_and_a_fall_on_the_way_is_not_looked_at() -> None:
     found = decide(_study(), _results({**PAPER, "simlap": 0.005}))
     assert found["simlap-keeps"].verdict == "held"
     assert found["simlap-keeps-directions"].verdict == "held"
+
+
+@pytest.mark.parametrize("loss", [0.005, 0.1])
+def test_where_all_lose_alike_nothing_is_said_of_one_alone(loss: float) -> None:
+    """A method cannot fall and keep what it had by the same numbers."""
+    found = {key: d.verdict for key, d in decide(_study(), _results(dict.fromkeys(METHODS, loss))).items()}
+    assert found["simclr-falls"] != found["simlap-keeps"]
+    assert found["simclr-loses-directions"] != found["simlap-keeps-directions"]
+    assert found["simclr-falls"] == found["supcon-falls"]
+    assert "held" not in {found["simclr-loses-more"], found["simlap-keeps-more-directions"]}
 
 
 def test_the_page_says_what_was_found(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from counterpoint.studies.study import Cell, Results, Study, Trained
 from counterpoint.studies.tinted import Tinted
 from counterpoint.studies.views import evaluators, views
 from counterpoint.studies.views.bits import Bits, Redrawn, bit_views, bits_of, shared_nats
+from counterpoint.studies.views.claims import view_claims
 from counterpoint.studies.views.evaluators import Survival
 from counterpoint.studies.views.grid import (
     BITS,
@@ -115,6 +116,7 @@ def test_options_are_checked() -> None:
         ({"ops": "crop,bend"}, "no operation 'bend'"),
         ({"ops": "crop"}, "makes no pair"),
         ({"epochs": -1}, "above 0"),
+        ({"epochs": 0}, "above 0"),
     ):
         with pytest.raises(CounterpointError, match=match):
             views(scale="smoke", **options)
@@ -263,6 +265,40 @@ def test_claims_are_decided_by_their_rules(made: Study) -> None:
         assert (good[key], bad[key]) == ("held", "not held"), key
     one = views(scale="smoke", seeds=(0,))
     assert set(verdicts(one, _good).values()) == {"undecided"}
+
+
+@pytest.mark.parametrize("ops", [("crop", "flip", "colour"), ()])
+def test_crop_and_colour_is_a_pair_in_either_order(ops: tuple[str, ...]) -> None:
+    plan = planned(Tinted(Digits()), scale="smoke", encoder=None, images=None, epochs=None)
+    grid = grid_of(plan, "digits", ops=ops)
+    (claim,) = [one for one in view_claims(grid) if one.key == "crop-and-colour"]
+    own = next(pair for pair in grid.pairs if "crop" in pair and "colour" in pair)
+    assert own == ("crop+colour" if ops else "colour+crop")
+
+    def decided(better: float) -> str:
+        def found(cell: Cell) -> Mapping[str, Any]:
+            gain = better if cell.place["views"] == own else 0.0
+            return {"accuracy": {"learned": {"probe": 0.5 + gain + 0.001 * cell.seed}}}
+
+        cells = cells_of(plan, grid, grid.every, (0, 1, 2))
+        return claim.decide(results_of(Study("x", "", (), "", cells, (), (), lambda results: ()), found)).verdict
+
+    assert (decided(0.1), decided(-0.1)) == ("held", "not held")
+
+
+def test_nothing_is_decided_where_the_order_is_noise(made: Study) -> None:
+    def found(cell: Cell, at: float) -> Mapping[str, Any]:
+        good: Any = _good(cell)
+        name = cell.place["views"]
+        full = cell.place["part"] != BITS and (name in (NOTHING, "crop", "flip", "colour") or "+" in name)
+        return {**good, "shared": {**good["shared"], "nats": at if full else good["shared"]["nats"]}}
+
+    (claim,) = [one for one in made.claims if one.key == "good-views"]
+    below, full = (claim.decide(results_of(made, lambda cell, at=at: found(cell, at))) for at in (6.0, 6.15))
+    assert below.seeds == 3
+    assert "at the ceiling: 0 (seed 0), 0 (seed 1)" in below.said
+    assert (full.verdict, full.seeds) == ("undecided", 0)
+    assert "at the ceiling: 6 (seed 0)" in full.said
 
 
 def test_the_curve_of_good_views_is_seen_either_way(made: Study) -> None:

@@ -153,7 +153,7 @@ def train(
     warm_from: str | None = None,
     dry_run: bool = False,
     max_time: float | None = None,
-    evaluate_every: int | None = None,
+    evaluate_every: float | None = None,
     evaluate: bool = True,
     report: bool = True,
     checkpoint_every: int | None = None,
@@ -198,7 +198,8 @@ def train(
         warm_from: a run whose encoder to start from, or `timm:NAME` for a pretrained one.
         dry_run: say what would be built, with memory and time; write nothing and return None.
         max_time: stop in time for so many seconds, evaluation included, with everything written.
-        evaluate_every: epochs between kNN scores on a validation split, which is then held out of the training images.
+        evaluate_every: epochs between kNN scores on a validation split, which is then held out of the training images;
+            below 1 there are several in an epoch.
         evaluate: score the encoder at the end.
         report: write the page.
         checkpoint_every: epochs.
@@ -297,7 +298,7 @@ def train(
         _say(f"  note     {dataset.name} is read as it is: --memory and --cache are for folders and Parquet", quiet)
     streams = Streams(asked.seed)
     if evaluate_every is None:
-        evaluate_every = int((stored or {}).get("evaluate_every", 0))
+        evaluate_every = cast(float, (stored or {}).get("evaluate_every", 0))
     labelled, validation = _divided(dataset, evaluate_every)
     learned = with_unlabelled(labelled, dataset)
     facts = facts_of(dataset, learned)
@@ -473,7 +474,7 @@ def _ended(outcome: Outcome, facts: Facts, run: Run, quiet: bool) -> None:
     )
 
 
-def _divided(dataset: Dataset, evaluate_every: int) -> tuple[Split, Split | None]:
+def _divided(dataset: Dataset, evaluate_every: float) -> tuple[Split, Split | None]:
     """The training images, and a tenth of them held out where the run is to be followed."""
     if not evaluate_every:
         return dataset.train, None

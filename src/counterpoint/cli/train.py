@@ -230,7 +230,7 @@ DATA, RUN, CHECK, MACHINE = "Data", "Run", "Evaluation and checkpoints", "Machin
     "--evaluate-every",
     cls=Option,
     section=CHECK,
-    type=click.IntRange(min=1),
+    type=click.FloatRange(min=0, min_open=True),
     metavar="EPOCHS",
     help="Follow kNN on a validation split while training.",
 )

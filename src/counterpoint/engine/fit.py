@@ -38,7 +38,7 @@ class Plan:
         seed: of all streams.
         checkpoint_every: epochs between checkpoints; the end always has one.
         keep: checkpoints kept.
-        evaluate_every: epochs between calls of the monitor; 0: never.
+        evaluate_every: epochs between calls of the monitor, below 1 several of them in an epoch; 0: never.
         log_every: steps between lines of log.jsonl.
         micro_batch: images that a rank encodes at a time; None: its whole share of a batch.
         max_seconds: stop in time for this much wall clock; None: no limit.
@@ -49,7 +49,7 @@ class Plan:
     seed: int = 0
     checkpoint_every: int = 1
     keep: int = 2
-    evaluate_every: int = 0
+    evaluate_every: float = 0
     log_every: int = 10
     micro_batch: int | None = None
     max_seconds: float | None = None
@@ -202,6 +202,11 @@ def _patient() -> Generator[Callable[[], bool]]:
             signal.signal(number, handler)
 
 
+def _due(step: int, every: float) -> bool:
+    """Whether as many steps as one more multiple of `every`, which may be no whole number, have now been done."""
+    return every > 0 and int(step / every + 1e-9) > int((step - 1) / every + 1e-9)
+
+
 def _diverged(run: Run, step: int, numerics: Numerics, watch: Watch | None) -> DivergenceError:
     findings = watch.log("end", step=step, reason="diverged") if watch else ()
     last = checkpoints.newest(run.checkpoints)
@@ -336,12 +341,12 @@ def fit(
                             health = {f"health/{name}": value for name, value in done.health.items()}
                             for name, value in {**line, "images_per_second": rate, **mean, **health}.items():
                                 writer.add_scalar(name, value, step)
-                if epoch_ends and monitor and plan.evaluate_every and (step // per_epoch) % plan.evaluate_every == 0:
+                if monitor and _due(step, plan.evaluate_every * per_epoch):
                     if machine.leads:
                         found = monitor(model)
                         run.log("validate", step=step, epoch=step / per_epoch, **found)
                         text = ", ".join(f"{k} {v:.4f}" for k, v in found.items())
-                        progress.say(f"epoch {step // per_epoch}: validation {text}")
+                        progress.say(f"epoch {step / per_epoch:.3g}: validation {text}")
                         if writer is not None:
                             for name, value in found.items():
                                 writer.add_scalar(f"validation/{name}", value, step)

@@ -21,6 +21,7 @@ from counterpoint.report.tables import write_tables
 from counterpoint.studies.cells import CELLS, adopt, asked_for, difference, digest, folder_of
 from counterpoint.studies.claims import SCALES, decide, measured, record, tally
 from counterpoint.studies.listing import named_studies, study_module
+from counterpoint.studies.options import suited
 from counterpoint.studies.own import read_own
 from counterpoint.studies.plan import different
 from counterpoint.studies.runner import run
@@ -109,7 +110,7 @@ def find_study(
         if key not in own:
             flag = f"; it is given as --{key}" if key in known else ""
             raise RecipeError(f"study {str(name)!r} has no option {key!r}{flag}; {nearest(key, own)}")
-        given[key] = value
+        given[key] = suited(str(name), key, value, parameters[key].annotation)
     needed = [p.name for p in parameters.values() if p.default is p.empty and p.kind is p.KEYWORD_ONLY]
     for key in needed:
         if key not in given:

@@ -62,7 +62,7 @@ class Planted:
         cue: `cast`: the whole image is mixed with the colour; `patch`: the upper left corner is painted with it, a
             quarter of the side.
         agreement: of the training images, share whose value is their class, in [0, 1]; None: tied to nothing.
-        values: how many; None: as many as there are classes.
+        values: how many; one looks alike on all images and tells nothing; None: as many as there are classes.
         strength: share of the colour in a pixel, in [0, 1]; with 0 the images have colours and no cue.
         seed: of the values.
     """
@@ -81,8 +81,8 @@ class Planted:
             raise SourceError(f"Planted(agreement={self.agreement:g}): give a share in [0, 1]")
         if not 0 <= self.strength <= 1:
             raise SourceError(f"Planted(strength={self.strength:g}): give a share in [0, 1]")
-        if self.values is not None and self.values < 2:
-            raise SourceError(f"Planted(values={self.values}): a cue has at least two values")
+        if self.values is not None and self.values < 1:
+            raise SourceError(f"Planted(values={self.values}): a cue has at least one value")
 
     def load(self) -> Dataset:
         """The painted data set, in memory.
@@ -95,9 +95,9 @@ class Planted:
         values = self.values or len(whole.classes)
         if whole.train.views:
             raise SourceError(f"Planted cannot paint the views that {whole.name!r} has made already")
-        if values < 2 or (self.agreement is not None and values < len(whole.classes)):
+        if values < 1 or (self.agreement is not None and values < len(whole.classes)):
             raise SourceError(
-                f"{whole.name!r} has {len(whole.classes)} classes and the cue {values} values; give at least two, and "
+                f"{whole.name!r} has {len(whole.classes)} classes and the cue {values} values; give at least one, and "
                 "as many as classes where it is tied to them"
             )
         if self.agreement is not None and whole.train.labels is None:

@@ -15,6 +15,7 @@ __all__ = [
     "Estimate",
     "Paired",
     "above",
+    "apart",
     "below",
     "between",
     "each",
@@ -107,6 +108,11 @@ def each(rule: Callable[[Sequence[float]], float], measures: Sequence[Mapping[in
     """
     shared = set(measures[0]).intersection(*measures[1:]) if measures else set[int]()
     return {seed: rule([measure[seed] for measure in measures]) for seed in sorted(shared)}
+
+
+def apart(first: Mapping[int, float], second: Mapping[int, float]) -> dict[int, float]:
+    """The difference, for each seed that both have."""
+    return each(lambda v: v[0] - v[1], [first, second])
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from counterpoint.evaluation import (
     usual_neighbours,
 )
 from counterpoint.evaluation.classification import top_k_accuracy
+from counterpoint.evaluation.resampling import Estimate
 from counterpoint.model import Model
 from counterpoint.random import Streams
 from counterpoint.run import Run
@@ -98,7 +99,7 @@ class Plane:
     Views are drawn by the policy that suits the source, the same for all runs. Of `z` and `h` on the unit sphere:
     `alignment` (mean squared distance), `uniformity` (t = 2), `gap` to that of a uniform spread, their `sum`. Under
     `limit`, of z: attraction, spread, their sum, and by number of negatives what the contrastive loss less the
-    logarithm of this number is above the sum; at the run's own temperature, or at .5.
+    logarithm of this number is above the sum, and how fast that falls; at the run's own temperature, or at .5.
 
     Args:
         images: of the test, at most.
@@ -150,16 +151,22 @@ def _limit(x: Tensor, y: Tensor, temperature: float, seed: int) -> dict[str, Any
         "sum": told.limit.value,
         "uniform": told.uniform,
         "remainder": remainder,
-        "slope": _slope([(float(count), abs(each.value)) for count, each in told.remainder.items()]),
+        "slope": _slope(told.remainder),
         "left": abs(remainder[str(NEGATIVES[-1])]),
     }
 
 
-def _slope(points: list[tuple[float, float]]) -> float | None:
-    """Of the logarithm of a value by that of a number, by least squares; None where a value is 0."""
-    if any(value <= 0 for _, value in points):
+def _slope(remainder: Mapping[int, Estimate]) -> float | None:
+    """Of the logarithm of what is left by that of the number of negatives, by least squares.
+
+    Only over numbers at which the draws of negatives leave no doubt that something is left; None where these are fewer
+    than three, or where what is left changes its sign: the positive in the denominator adds, few negatives take away.
+    """
+    sure = {count: one.value for count, one in remainder.items() if one.low > 0 or one.high < 0}
+    if len(sure) < 3 or min(sure.values()) < 0 < max(sure.values()):
         return None
-    x, y = (torch.tensor([log(v) for v in values], dtype=torch.float64) for values in zip(*points, strict=True))
+    points = [(log(count), log(abs(value))) for count, value in sure.items()]
+    x, y = (torch.tensor(values, dtype=torch.float64) for values in zip(*points, strict=True))
     x = x - x.mean()
     return float((x @ y) / (x @ x))
 

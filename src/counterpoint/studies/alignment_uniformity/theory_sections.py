@@ -40,7 +40,6 @@ def limit(results: Results, every: Sequence[Setting]) -> Section | None:
     chart = Chart(
         "How the loss comes to its limit",
         "The contrastive loss less the logarithm of the number of negatives, less the limit, without its sign; "
-        ""
         f"batch {largest}, means over seeds.",
         tuple(lines),
         Axis("negatives", log=True),
@@ -53,12 +52,14 @@ def limit(results: Results, every: Sequence[Setting]) -> Section | None:
         ("setting", "batch", "attraction", "spread", "sum", "of a uniform spread", "slope", *heads),
         tuple(rows),
         "The attraction is least at minus one over the temperature, the spread of a uniform law. The slope is that of "
-        "the logarithm of what is left by that of the number. Means over seeds.",
+        "the logarithm of what is left by that of the number, over at least three numbers at which the draws leave no "
+        "doubt that it is not 0; a dash where there are fewer, or where it changes its sign. Means over seeds.",
         folded=True,
     )
     words = (
         "Wang and Isola's first theorem splits the loss for negatives without end. Negatives are drawn from other test "
-        "images of the encoder; a cold temperature needs more of them, because few of them weigh.",
+        "images of the encoder; a cold temperature needs more of them, because few of them weigh. What is left has two "
+        "parts: the positive in the denominator adds to it, and that few negatives are seen takes from it.",
     )
     return Section("limit", "The contrastive loss becomes attraction and spread", words, (chart, table))
 
@@ -82,7 +83,8 @@ def course(results: Results, every: Sequence[Setting]) -> Section | None:
                 charts.append(
                     Chart(
                         f"Gap of {term} over training, {objective}",
-                        "Of z in training batches, the first seed; 0 is the minimum over all laws.",
+                        "Of z in training batches, the first seed; 0 is the minimum over all laws, below which a "
+                        "few points that repel each other may lie.",
                         tuple(lines),
                         Axis("step"),
                         Axis(f"{term} above its minimum"),

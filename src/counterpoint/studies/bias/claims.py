@@ -2,21 +2,30 @@
 
 from collections.abc import Mapping, Sequence
 
-from counterpoint.report.numbers import in_points
+from counterpoint.report.numbers import in_points, per_cent
 from counterpoint.studies.bias.grid import BALANCED, CUES, HALF, MIXED, TAIL
-from counterpoint.studies.bias.reading import fall, kept, lost, over
+from counterpoint.studies.bias.reading import CEILING, fall, kept, lost, over, trivial
 from counterpoint.studies.ruled import ruled
-from counterpoint.studies.statistics import above, below, each, greater
+from counterpoint.studies.statistics import above, apart, below, each, greater
 from counterpoint.studies.study import Claim, Decision, Results
 
 __all__ = ["cue_claims", "uneven_claims"]
 
 ASKED = "asked here; the survey leaves it open (direction 3.4)"
 ALIKE = 0.02  # of an accuracy, within which a cue is kept as well
+_EASY = Decision(
+    "undecided",
+    said=f"at the ceiling: the cue is read in more than {per_cent(CEILING)} already, so that nothing can raise it",
+)
 _SETS = {
     "tail": ((BALANCED, TAIL), "all", "a long tail", "all classes"),
     "missing": ((MIXED, HALF), "last", "missing classes", "the classes that were missing"),
 }
+
+
+def _bare(results: Results, cue: str, agreement: float) -> Mapping[int, float]:
+    """What the untrained encoder reads of a cue, which no tie can change."""
+    return kept(results, "simclr", cue, agreement, "untrained", "cue")
 
 
 def _mean(values: Sequence[float]) -> float:
@@ -49,8 +58,7 @@ def _of_cue(cue: str, methods: Sequence[str], unlabelled: Sequence[str], ends: t
 
     def repaired(results: Results) -> Decision:
         def gain(method: str) -> Mapping[int, float]:
-            sides = [kept(results, method, cue, ends[1], which, "conflict") for which in ("fair", "tied")]
-            return each(lambda v: v[0] - v[1], sides)
+            return apart(*(kept(results, method, cue, ends[1], which, "conflict") for which in ("fair", "tied")))
 
         return above(over(min, methods, gain), 0.0, unit="points", what="the smallest gain of the accuracy")
 
@@ -84,34 +92,39 @@ def _of_cue(cue: str, methods: Sequence[str], unlabelled: Sequence[str], ends: t
 
 def _untied(cue: str, unlabelled: Sequence[str], ends: tuple[float, float]) -> Claim:
     def decide(results: Results) -> Decision:
+        every = [kept(results, method, cue, end, "cue") for method in unlabelled for end in ends]
+        if trivial([_bare(results, cue, ends[0])]) or trivial(every):
+            return _EASY
         found = over(lambda v: max(map(abs, v)), unlabelled, lambda m: fall(results, m, cue, ends, "cue"))
         return below(found, ALIKE, unit="points", what="the largest change of the accuracy on the cue, in size,")
 
     return ruled(
         f"unseen-tie-{cue}",
-        f"Who learns without labels keeps as much of a cue whether it is tied to the class or not ({cue}).",
+        f"Who learns without labels keeps as much of a cue whether it is tied to the class loosely or tightly ({cue}).",
         ASKED,
         f"Linear probe accuracy on the cue: its change between {ends[0]:.0%} and {ends[1]:.0%} of agreement in size, "
         "the largest of all methods without labels.",
-        f"it is below {in_points(ALIKE)}",
+        f"it is below {in_points(ALIKE)}, and neither the untrained encoder nor all of them read the cue in more than "
+        f"{per_cent(CEILING)}",
         decide,
     )
 
 
 def _supervised(cue: str, ends: tuple[float, float]) -> Claim:
+    def decide(results: Results) -> Decision:
+        weak, strong = (kept(results, "supervised", cue, end, "cue") for end in ends)
+        if trivial([weak]):
+            return _EASY
+        return greater(strong, weak, unit="points", what="the accuracy on the cue, strong less weak tie,")
+
     return ruled(
         f"labels-keep-{cue}",
         f"Who learns from labels keeps a cue the more, the more it says of the class ({cue}).",
         ASKED,
         f"Linear probe accuracy on the cue of the supervised encoder: at {ends[1]:.0%} of agreement less at "
         f"{ends[0]:.0%}.",
-        "the difference is above 0",
-        lambda results: greater(
-            kept(results, "supervised", cue, ends[1], "cue"),
-            kept(results, "supervised", cue, ends[0], "cue"),
-            unit="points",
-            what="the accuracy on the cue, strong less weak tie,",
-        ),
+        f"the difference is above 0, and the latter at most {per_cent(CEILING)}",
+        decide,
     )
 
 
@@ -137,17 +150,23 @@ def _most(cue: str, unlabelled: Sequence[str], ends: tuple[float, float]) -> Cla
 
 def _corner(ends: tuple[float, float]) -> Claim:
     def decide(results: Results) -> Decision:
-        sides = [each(_mean, [kept(results, "simclr", cue, end, "cue") for end in ends]) for cue in ("cast", "patch")]
-        return greater(sides[0], sides[1], unit="points", what="the accuracy on the cue, cast less patch,")
+        bare = {cue: _bare(results, cue, ends[0]) for cue in ("cast", "patch")}
+        if any(trivial([one]) for one in bare.values()):
+            return _EASY
+        sides = [
+            apart(each(_mean, [kept(results, "simclr", cue, end, "cue") for end in ends]), before)
+            for cue, before in bare.items()
+        ]
+        return greater(sides[0], sides[1], unit="points", what="what training gains on the cue, cast less patch,")
 
     return ruled(
         "cast-over-patch",
-        "Views decide which cue is kept: SimCLR keeps a cast of colour, which lies in every crop, better than a patch "
-        "in the corner.",
+        "Of a cast of colour, which lies in every crop, SimCLR keeps more of what it began with than of a patch in the "
+        "corner, which most crops lack.",
         ASKED,
-        f"Linear probe accuracy on the cue, mean of {ends[0]:.0%} and {ends[1]:.0%} of agreement: cast less patch. "
-        "The two are not made equally easy.",
-        "the difference is above 0",
+        f"Linear probe accuracy on the cue, mean of {ends[0]:.0%} and {ends[1]:.0%} of agreement, less that of the "
+        "untrained encoder, to which the two are not equally easy: cast less patch.",
+        f"the difference is above 0, and the untrained encoder reads neither in more than {per_cent(CEILING)}",
         decide,
     )
 

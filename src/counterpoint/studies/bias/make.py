@@ -51,7 +51,9 @@ def bias(
     """
     smoke = scale == "smoke"
     source = source_of("bias", source, scale)
-    plan = planned(source, scale=scale, encoder=encoder, images=images, epochs=epochs or EPOCHS[scale])
+    plan = planned(
+        source, scale=scale, encoder=encoder, images=images, epochs=EPOCHS[scale] if epochs is None else epochs
+    )
     chosen = listed(methods) or (("simclr", "supervised") if smoke else METHODS)
     shares = _shares(agreements or ((AGREEMENTS[0], AGREEMENTS[-1]) if smoke else AGREEMENTS))
     seeds = SEEDS[scale] if seeds is None else tuple(seeds)
@@ -61,7 +63,8 @@ def bias(
     unlabelled = [entry.name for entry in entries if entry.group == "no labels"]
     sets = uneven_sets(plan, RATIO[scale] if ratio is None else ratio)
     c = 0.01 if smoke else None
-    evaluators: tuple[Evaluator, ...] = (Kept(chosen[0], c), Rare(plan.source, c))
+    at = "simclr" if "simclr" in chosen else chosen[0]
+    evaluators: tuple[Evaluator, ...] = (Kept(at, c), Rare(plan.source, c))
     claims = cue_claims(chosen, unlabelled, shares)
     if "supervised" in chosen:
         claims += uneven_claims(unlabelled)
@@ -74,7 +77,7 @@ def bias(
         cells=(*cue_cells(plan, chosen, shares, seeds), *uneven_cells(plan, chosen, sets, seeds)),
         evaluators=evaluators,
         claims=claims,
-        sections=partial(study_sections, about=About(titles, chosen[0], shares, plan.dataset.classes)),
+        sections=partial(study_sections, about=About(titles, at, shares, plan.dataset.classes)),
     )
 
 
@@ -98,8 +101,11 @@ def _about(plan: Planned, titles: dict[str, str], shares: Sequence[float], ratio
         f"{plan.dataset.name} in batches of {plan.batch}, until they have seen as many views as {plan.epochs:g} epochs "
         "of two views have, each with its own usual views and the dials that the league's tuning chose. A cue has a "
         f"colour for each class; it agrees with the class of {', '.join(f'{s:.0%}' for s in shares)} of the training "
-        "images, and of the others it names another class. Of test images it is drawn whatever their class.",
+        "images, and of the others it names another class, so that it is tied in all of them: by chance it would agree "
+        f"in {1 / len(plan.dataset.classes):.0%}. Of test images it is drawn whatever their class.",
         f"Probes are fitted on at most {MOST:,} training images. In the long tail the first class has {ratio:g} times "
-        "the images of the last. Where there are fewer images there are more epochs, so that the steps are as many.",
+        "the images of the last. Where there are fewer images there are more epochs, so that the steps are as many. "
+        "Which classes are rare or missing is the data's order and the same at every seed: intervals over seeds know "
+        "nothing of other choices.",
         "Blind: the rules of the claims were written before any run.",
     )

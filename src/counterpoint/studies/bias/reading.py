@@ -1,12 +1,15 @@
 """Numbers of the study's results."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from counterpoint.studies.bias.grid import cue_place, uneven_place
-from counterpoint.studies.statistics import each
+from counterpoint.studies.negatives.reading import mean_of
+from counterpoint.studies.statistics import apart, each
 from counterpoint.studies.study import Results
 
-__all__ = ["Seeds", "fall", "kept", "lost", "of_sets", "over"]
+__all__ = ["CEILING", "Seeds", "fall", "kept", "lost", "of_sets", "over", "trivial"]
+
+CEILING = 0.98  # of an accuracy on a cue, above which it says nothing of an objective
 
 Seeds = dict[int, float]
 
@@ -18,7 +21,13 @@ def kept(results: Results, method: str, cue: str, agreement: float, *path: str) 
 
 def fall(results: Results, method: str, cue: str, agreements: tuple[float, float], *path: str) -> Seeds:
     """How much such a number falls from the first share of agreement to the second, for each seed."""
-    return each(lambda v: v[0] - v[1], [kept(results, method, cue, share, *path) for share in agreements])
+    return apart(*(kept(results, method, cue, share, *path) for share in agreements))
+
+
+def trivial(measures: Iterable[Mapping[int, float]]) -> bool:
+    """Whether all of some accuracies on a cue, means over seeds, are so high that nothing can raise them."""
+    means = [mean for one in measures if (mean := mean_of(one)) is not None]
+    return bool(means) and min(means) > CEILING
 
 
 def of_sets(results: Results, method: str, images: str, key: str) -> Seeds:
@@ -28,7 +37,7 @@ def of_sets(results: Results, method: str, images: str, key: str) -> Seeds:
 
 def lost(results: Results, method: str, sets: tuple[str, str], key: str) -> Seeds:
     """How much accuracy the second set of images costs against the first, for each seed."""
-    return each(lambda v: v[0] - v[1], [of_sets(results, method, images, key) for images in sets])
+    return apart(*(of_sets(results, method, images, key) for images in sets))
 
 
 def over(

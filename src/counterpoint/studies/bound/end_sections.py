@@ -59,7 +59,8 @@ def shift(results: Results, every: Sequence[Place]) -> Section | None:
     table = Table("shift", "The law of the classes shifted", ("loss", "ratio", *heads), tuple(rows), folded=True)
     words.append(
         "The theorem holds again for the shifted law, with the loss measured under it; what training's law promised is "
-        "the level line. Which classes are hard was read off training images."
+        "the level line. Which classes are hard was read off training images. The mean classifier, also of the hardest "
+        "task, has means of test images, each left out of its own."
     )
     return Section("shift", "Where the classes' law has shifted", tuple(words), (*charts, table))
 
@@ -107,7 +108,10 @@ def unseen(results: Results, every: Sequence[Place]) -> Section | None:
         percent=("mean classifier", "± mean", "logistic regression", "± logistic"),
         folded=True,
     )
-    words = ("The theorems are of tasks among the classes that pairs are drawn from; of others they say nothing.",)
+    words = (
+        "The theorems are of tasks among the classes that pairs are drawn from; of others they say nothing. The mean "
+        "classifier has means of training images, also of the classes that training left out.",
+    )
     return Section("unseen", "Classes that training never saw", words, (figure, table))
 
 

@@ -36,28 +36,25 @@ RATIOS = (0.01, 0.1, 1.0, 10.0, 100.0)  # how often the hardest class comes for 
 
 
 def class_losses(
-    x: Float[Tensor, "row dim"],
-    labels: Int64[Tensor, " row"],
-    loss: MarginLoss,
-    test: Float[Tensor, "other dim"],
-    truth: Int64[Tensor, " other"],
+    x: Float[Tensor, "row dim"], labels: Int64[Tensor, " row"], loss: MarginLoss
 ) -> Float64[Tensor, "class class"]:
     """What the mean classifier costs on images of one class against another, nan on the diagonal.
 
-    Half the sum of an entry and its mirror is the loss of the task of both, as in `task_losses`.
+    As in `bound` it is of the same images, each left out of the mean that judges it. Half the sum of an entry and its
+    mirror is the loss of the task of both.
 
     Args:
-        x: makes the means.
-        labels: of these, all of 0 to the number of classes less 1.
+        x: is judged, and makes the means.
+        labels: of these, all of 0 to the number of classes less 1, each two times or more.
         loss: of one margin.
-        test: is judged.
-        truth: of these, likewise.
     """
     means = grouped(x, labels).means()
-    level = (test @ means.T).double()
-    cost = loss((level.gather(1, truth[:, None]) - level)[:, :, None])
-    count = truth.bincount(minlength=len(means)).double()
-    total = cost.new_zeros(len(means), len(means)).index_add_(0, truth, cost) / count[:, None]
+    level = (x @ means.T).double()
+    count = labels.bincount(minlength=len(means)).double()
+    size = count[labels]
+    own = (level.gather(1, labels[:, None])[:, 0] * size - x.double().square().sum(1)) / (size - 1)
+    cost = loss((own[:, None] - level)[:, :, None])
+    total = cost.new_zeros(len(means), len(means)).index_add_(0, labels, cost) / count[:, None]
     return total.fill_diagonal_(torch.nan)
 
 
@@ -82,9 +79,10 @@ class Shift:
     """The bound of training's law beside the mean classifier's loss under other laws of the classes; one negative.
 
     The run's own loss. How hard a class is, and which task is the hardest, is read off training images; all costs are
-    of test images. `limit` is that of training images under their own law. By ratio: `mean classifier`, its loss under
-    the shifted law; `left`, the limit less it; `limit`, that of training images under the shifted law. `worst` is the
-    hardest task: its loss, and what it has `above` the limit.
+    of test images, by means of test images from which the judged one is left out. `limit` is that of training images
+    under their own law. By ratio: `mean classifier`, its loss under the shifted law; `left`, the limit less it;
+    `limit`, that of training images under the shifted law. `worst` is the hardest task: its loss, and what it has
+    `above` the limit.
 
     Args:
         draws: as of `Promise`.
@@ -110,7 +108,7 @@ class Shift:
             (r[place[y] >= 0], place[y][place[y] >= 0]) for r, y in ((x, labels), (rows, truth))
         )
         law = law[kept]
-        seen, judged = (class_losses(x, labels, loss, *side) for side in ((x, labels), (rows, truth)))
+        seen, judged = (class_losses(*side, loss) for side in ((x, labels), (rows, truth)))
         hardness = seen.nanmean(1)
         pairs = [(each + each.T).div(2).nan_to_num(-torch.inf) for each in (seen, judged)]
         worst = int(pairs[0].flatten().argmax())

@@ -2,7 +2,8 @@
 
 What they cost, one thread of two busy cores: a step of 512 images of 32 pixels in one view takes .1 s with `conv`, 48
 of them an epoch of 25,000 images, so that a run of 8 epochs (as many views as 4 epochs of two) takes about 40 s, and
-reading it about 25 s. 15 places x 3 seeds are 45 runs: 50 minutes of one core, 25 of two.
+reading it about 25 s. 15 places x 3 seeds are 45 runs: 50 minutes of one core, 25 of two; fewer where a batch holds too
+few images of a class to fill blocks.
 """
 
 from collections.abc import Sequence
@@ -10,13 +11,13 @@ from dataclasses import dataclass, replace
 from math import log
 from typing import Literal
 
-from counterpoint.studies.league.budget import epochs_of
+from counterpoint.studies.league.budget import BATCH, epochs_of
 from counterpoint.studies.league.make import Planned
 from counterpoint.studies.league.methods import trained_as
 from counterpoint.studies.restricted import Restricted
 from counterpoint.studies.study import Cell, Scale
 
-__all__ = ["BLOCKS", "EPOCHS", "LOSSES", "NEGATIVES", "Place", "cells", "half_of", "of_classes", "places"]
+__all__ = ["BLOCKS", "EPOCHS", "LOSSES", "NEGATIVES", "Place", "cells", "different", "half_of", "of_classes", "places"]
 
 Loss = Literal["hinge", "logistic", "NT-Xent"]
 LOSSES: tuple[Loss, Loss] = ("hinge", "logistic")
@@ -24,6 +25,7 @@ NEGATIVES = (1, 4, 10)
 BLOCKS = (1, 2, 5, 10)
 EPOCHS: dict[Scale, float] = {"full": 4, "small": 2, "smoke": 1}
 WIDTH = 128
+WHOLE = 0.9  # of the images of a block, that are different ones where it is one of its size
 TEMPERATURE = 0.5  # of the run on augmentation pairs
 
 _OBJECTIVES = {
@@ -74,14 +76,38 @@ class Place:
         return f"{self.loss}, {some}{blocks}{', half of the classes' if self.half else ''}"
 
 
-def places(*, few: bool = False) -> tuple[Place, ...]:
-    """All of them.
+def different(block: int, batch: int, classes: int) -> float:
+    """Mean number of different images in the block of an anchor's class, of batches that have all classes alike.
+
+    Where the class has fewer images beside the anchor, `ClassBlocks` takes some again.
+
+    Args:
+        block: images of a mean.
+        batch: images of a step.
+        classes: how many.
+
+    Example:
+        >>> round(different(10, 512, 10), 2), round(different(10, 512, 109), 2)
+        (10.0, 4.71)
+    """
+    from scipy.stats import binom
+
+    beside = range(1, batch)
+    chance = binom.pmf(beside, batch - 1, 1 / classes)  # of so many; an anchor has one at least
+    return float(sum(p * min(block, n) for n, p in zip(beside, chance, strict=True)) / chance.sum())
+
+
+def places(*, few: bool = False, batch: int = BATCH, classes: int = 10) -> tuple[Place, ...]:
+    """All of them; blocks are trained with where nine tenths of their images are different ones.
 
     Args:
         few: the ends of each axis alone.
+        batch: images of a step.
+        classes: of the images.
     """
     negatives = NEGATIVES[::2] if few else NEGATIVES
-    blocks = (BLOCKS[2],) if few else BLOCKS[1:]
+    wanted = (BLOCKS[2],) if few else BLOCKS[1:]
+    blocks = [block for block in wanted if different(block, batch, classes) >= WHOLE * block]
     found = [Place(loss, k) for loss in LOSSES for k in negatives]
     found += [Place(loss, 1, block) for loss in LOSSES for block in blocks]
     found += [Place(loss, half=True) for loss in LOSSES]

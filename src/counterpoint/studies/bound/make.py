@@ -50,7 +50,11 @@ def bound(
         source, scale=scale, encoder=encoder, images=images, epochs=EPOCHS[scale] if epochs is None else epochs
     )
     seeds = SEEDS[scale] if seeds is None else tuple(seeds)
-    every = tuple(p for p in places(few=smoke) if not p.half or plan.facts.classes >= FEWEST)
+    every = tuple(
+        p
+        for p in places(few=smoke, batch=plan.batch, classes=plan.facts.classes)
+        if not p.half or plan.facts.classes >= FEWEST
+    )
     at = tuple(Place(LOSSES[1]).axes.items())
     draws = (DRAWS // 10 if smoke else DRAWS) if draws is None else draws
     if draws < 2:
@@ -80,5 +84,5 @@ def bound(
         cells=cells(plan, every, seeds),
         evaluators=evaluators,
         claims=study_claims(every),
-        sections=partial(study_sections, every=every),
+        sections=partial(study_sections, every=every, batch=plan.batch, classes=plan.facts.classes),
     )

@@ -1,18 +1,21 @@
 """What the study decides, by rules written before any of its runs."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Literal
 
-from counterpoint.studies.dimensional_collapse.evaluators import TOY_LAYERS
-from counterpoint.studies.dimensional_collapse.grid import HIDDEN, USUAL, Cued, depth, place, share, strong
+from counterpoint.studies.dimensional_collapse.evaluators import as_one, lead_of
+from counterpoint.studies.dimensional_collapse.grid import USUAL, Cued, depth, place, share, strong
 from counterpoint.studies.negatives.reading import ACCURACY, Seeds
 from counterpoint.studies.ruled import ruled
-from counterpoint.studies.statistics import above, below, between, each, greater
+from counterpoint.studies.statistics import above, apart, below, between, each, greater
 from counterpoint.studies.study import Claim, Decision, Results
 
-__all__ = ["cue_claims", "lead_claims", "run_claims", "toy_claims"]
+__all__ = ["cue_claims", "lead_claims", "leads", "run_claims", "toy_claims"]
 
 JING = "Jing et al. 2022"
 ASKED = "asked here"
+_LEARNERS: tuple[Literal["simclr", "supervised"], ...] = ("simclr", "supervised")
 RANK_H, RANK_Z = ("spectra", "h", "rank"), ("spectra", "z", "rank")
 PROBE = "Linear probe accuracy of h on test images"
 
@@ -39,7 +42,12 @@ def toy_claims() -> tuple[Claim, ...]:
         return lambda results: _of(results, USUAL, "toys", kind, at, "collapsed")
 
     weak, hard = collapsed("augmentation", "0.01"), collapsed("augmentation", "1.5")
-    one, two, most = (collapsed("depth", str(n)) for n in TOY_LAYERS)
+
+    def behind(layers: int) -> Callable[[Results], Seeds]:
+        """What layers leave behind beyond what one layer does that starts from the same."""
+        deep, flat = collapsed("depth", str(layers)), collapsed("depth", as_one(layers))
+        return lambda results: apart(deep(results), flat(results))
+
     said = "Directions of 16 whose variance is below a tenth of the largest, after the steps of the authors' code"
 
     def aligned(results: Results) -> Decision:
@@ -69,19 +77,22 @@ def toy_claims() -> tuple[Claim, ...]:
         ),
         ruled(
             "toy-depth",
-            "Two linear layers collapse where one does not, although views hardly differ.",
+            "Two linear layers leave behind directions that start weak, where one layer does not, although views "
+            "hardly differ.",
             f"{JING}, section 5",
-            f"{said}: two layers less one.",
+            f"{said}: two layers less one that starts as their product.",
             "the difference is above 0",
-            lambda results: greater(two(results), one(results), what="the collapsed directions, two layers less one,"),
+            lambda results: above(behind(2)(results), 0.0, what="the weak directions, two layers less their product,"),
         ),
         ruled(
             "toy-deeper",
-            "The deeper the network, the lower its rank: three layers less two.",
+            "The deeper the network, the more of them it leaves behind.",
             f"{JING}, section 5",
-            f"{said}: three layers less two.",
+            f"{said}: layers less one that starts as their product; of three layers less of two.",
             "the difference is above 0",
-            lambda results: greater(most(results), two(results), what="the collapsed directions, three less two,"),
+            lambda results: greater(
+                behind(3)(results), behind(2)(results), what="what depth leaves behind, three layers less two,"
+            ),
         ),
         ruled(
             "toy-aligned",
@@ -107,23 +118,32 @@ def run_claims(depths: Sequence[int], strengths: Sequence[float], shares: Sequen
         shares: of h, for DirectCLR.
         width: of z.
     """
+
+    def used(results: Results) -> Decision:
+        rows = _of(results, USUAL, "spectra", "z", "rows")
+        if few := [int(count) for count in rows.values() if count <= width]:
+            return Decision("undecided", said=f"{few[0]} test images cannot use {width} dimensions, whatever z does")
+        return below(_of(results, USUAL, "spectra", "z", "used"), width, what="the number of dimensions")
+
     made = [
         ruled(
             "z-collapses",
             f"The projection of SimCLR does not use all of its {width} dimensions.",
             f"{JING}, section 3",
             "Dimensions of z on test images whose singular value is above 1e-4 of the largest.",
-            f"these are fewer than {width}",
-            lambda results: below(_of(results, USUAL, "spectra", "z", "used"), width, what="the number of dimensions"),
+            f"these are fewer than {width}, of more images than that",
+            used,
         ),
         ruled(
             "h-above-z",
-            "Of the representation more is used than of the projection.",
+            "Of the representation a larger part is used than of the projection.",
             f"{JING}, section 6",
-            "Effective rank of the covariance of unit rows on test images: h less z.",
+            "Effective rank of the covariance of unit rows on test images, as a share of the width: h less z.",
             "the difference is above 0",
             lambda results: greater(
-                _of(results, USUAL, *RANK_H), _of(results, USUAL, *RANK_Z), what="the effective rank, h less z,"
+                *(_of(results, USUAL, "spectra", which, "share") for which in ("h", "z")),
+                unit="points",
+                what="the effective rank as a share of the width, h less z,",
             ),
         ),
     ]
@@ -205,32 +225,51 @@ def run_claims(depths: Sequence[int], strengths: Sequence[float], shares: Sequen
     return made
 
 
+def _gap(results: Results, first: Cued, second: Cued) -> Seeds:
+    """Accuracy on the class, first less second."""
+    return apart(_of(results, first.name, *ACCURACY), _of(results, second.name, *ACCURACY))
+
+
 def cue_claims(cued: Sequence[Cued]) -> list[Claim]:
     """All claims about a planted cue: an easy feature that hides a hard one."""
-    seen = sorted((one for one in cued if not one.hidden), key=lambda one: one.strength)
     made: list[Claim] = []
-    if len(seen) > 1:
+    strength = max((one.strength for one in cued), default=0.0)
+    own, turned, plain, bare = (Cued(s, hidden) for s in (strength, 0.0) for hidden in (False, True))
+    simclr, labels = ((Cued(strength, alike=True, recipe=of), Cued(strength, recipe=of)) for of in _LEARNERS)
+    if {*simclr, *labels} <= set(cued):
         made.append(
             ruled(
                 "easy-hides-hard",
                 "Who can agree on an easy feature learns less of a hard one: a colour that each image has of its own "
-                "costs accuracy on the class.",
+                "costs SimCLR more accuracy on the class than it costs who learns from labels.",
                 ASKED,
-                f"{PROBE}, which carry such colours too: without a cue less with the strongest.",
-                "the difference is above 0",
-                _more(seen[0].name, seen[-1].name, ACCURACY, "the accuracy, without less with the cue,", points=True),
+                f"{PROBE}, which are coloured as those of training: all of one colour, with as little contrast, less "
+                "each of its own; SimCLR less supervised.",
+                "the difference of the differences is above 0",
+                lambda results: greater(
+                    _gap(results, *simclr),
+                    _gap(results, *labels),
+                    unit="points",
+                    what="what own colours cost, SimCLR less supervised,",
+                ),
             )
         )
-    if HIDDEN in cued and any(one.strength == HIDDEN.strength for one in seen):
-        shown = Cued(HIDDEN.strength)
+    if strength > 0 and {own, turned, plain, bare} <= set(cued):
         made += [
             ruled(
                 "hidden-cue-frees",
-                "Views that do not agree on the easy feature give the hard one back, on the very same images.",
+                "Views that do not agree on the easy feature give the hard one back, beyond what they do as "
+                "augmentation.",
                 ASKED,
-                f"{PROBE}: views that turn the hue less views that leave it.",
-                "the difference is above 0",
-                _more(HIDDEN.name, shown.name, ACCURACY, "the accuracy, hue turned less left,", points=True),
+                f"{PROBE}: views that turn the hue less views that leave it, on the same images; with the cue less "
+                "without any.",
+                "the difference of the differences is above 0",
+                lambda results: greater(
+                    _gap(results, turned, own),
+                    _gap(results, bare, plain),
+                    unit="points",
+                    what="the gain by a turned hue, with the cue less without,",
+                ),
             ),
             ruled(
                 "shared-cue-kept",
@@ -238,7 +277,7 @@ def cue_claims(cued: Sequence[Cued]) -> list[Claim]:
                 ASKED,
                 "Linear probe accuracy of h for the eighth of the circle that the cue's hue lies in: left less turned.",
                 "the difference is above 0",
-                _more(shown.name, HIDDEN.name, ("cue-kept", "cue"), "the accuracy, hue left less turned,", points=True),
+                _more(own.name, turned.name, ("cue-kept", "cue"), "the accuracy, hue left less turned,", points=True),
             ),
         ]
     return made
@@ -247,27 +286,44 @@ def cue_claims(cued: Sequence[Cued]) -> list[Claim]:
 # ---------------------------------------------------------------- the doctor
 
 
+def leads(results: Results, ablations: Sequence[str]) -> dict[int, list[float]]:
+    """Of each seed at which all ablations were followed, the leads of those that fell.
+
+    Args:
+        results: of the study.
+        ablations: by name.
+    """
+    found: dict[int, list[float]] = {}
+    for result in results.at(**place(USUAL)):
+        if all(lead_of(name) in result.found for name in ablations):
+            held = [result.number(lead_of(name), "lead") for name in ablations]
+            found[result.cell.seed] = [lead for lead in held if lead is not None]
+    return found
+
+
 def lead_claims(ablations: Sequence[str]) -> list[Claim]:
     """All claims about the doctor, of methods without a part."""
 
-    def leads(results: Results) -> list[Seeds]:
-        found = [_of(results, USUAL, "lead", name, "lead") for name in ablations]
-        return [one for one in found if one]
-
     def early(results: Results) -> Decision:
-        return above(each(min, leads(results)), 0.0, what="the shortest lead, in steps,")
+        fell = leads(results, ablations)
+        found = above(
+            {seed: min(those) for seed, those in fell.items() if those}, 0.0, what="the shortest lead, in steps,"
+        )
+        counts = ", ".join(f"{len(those)} of {len(ablations)} (seed {seed})" for seed, those in fell.items())
+        return replace(found, said=f"{found.said}; fallen: {counts}") if counts else found
 
     def calm(results: Results) -> Decision:
-        found = [_of(results, USUAL, "lead", name, "false alarms") for name in ablations]
+        found = [_of(results, USUAL, lead_of(name), "false alarms") for name in ablations]
         return below(each(max, found), 0.5, what="the most findings in a whole method")
 
     return [
         ruled(
             "doctor-leads",
-            "The doctor names a collapse before the accuracy falls.",
+            "The doctor names a collapse, and rightly, before the accuracy falls.",
             ASKED,
-            "Steps from the doctor's first finding to the first epoch from which on kNN accuracy on held-out images "
-            f"stays below the whole method's; the shortest of {', '.join(ablations)}, of those that fell.",
+            "Steps from the doctor's first finding of the kind that the ablation makes to the last reading at which "
+            "kNN accuracy on held-out images was not below the whole method's for good, read twice an epoch; of each "
+            f"seed the shortest of those that fell among {', '.join(ablations)}.",
             "it is above 0",
             early,
         ),

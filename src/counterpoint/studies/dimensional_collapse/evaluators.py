@@ -8,27 +8,35 @@ from torch import Tensor
 
 from counterpoint.evaluation import effective_rank, linear_probe, spectrum
 from counterpoint.studies.dimensional_collapse.grid import USUAL
-from counterpoint.studies.dimensional_collapse.lead import ABLATIONS, fallen, followed
+from counterpoint.studies.dimensional_collapse.lead import ABLATIONS, fallen, followed, spoken
 from counterpoint.studies.dimensional_collapse.toy import Course, collapse_by_augmentation, collapse_by_depth
 from counterpoint.studies.negatives.grid import PART
 from counterpoint.studies.planted import Planted
 from counterpoint.studies.study import Cell, Trained
 from counterpoint.types import Dataset, Source
 
-__all__ = ["BINS", "NOISES", "TOY_LAYERS", "CueKept", "Lead", "Spectra", "Toys"]
+__all__ = ["BINS", "NOISES", "TOY_DEPTHS", "CueKept", "Lead", "Spectra", "Toys", "as_one", "lead_of"]
 
 CLIFF = 1e-4  # of the largest singular value of the covariance, below which a dimension is not used
 BINS = 8  # of the hue
 NOISES = (0.01, 0.5, 1.0, 1.5)  # of the first toy model; the ends are the authors'
-TOY_LAYERS = (1, 2, 3)  # of the second one
+
+
+def as_one(layers: int) -> str:
+    """Of the second toy model: the control, in which the product of the layers is one layer."""
+    return f"{layers} as one"
+
+
+TOY_DEPTHS = {"1": (1, False), **{name: (n, one) for n in (2, 3) for name, one in ((str(n), False), (as_one(n), True))}}
 
 
 @dataclass(frozen=True)
 class Spectra:
     """Singular values of the covariance of unit rows, of h and of z, on test images.
 
-    `values` are shares of the largest, `used` are those above 1e-4 of it, `rank` is their effective rank, `width` their
-    number. Without a projector z is h; what DirectCLR compares is z.
+    `values` are shares of the largest, `used` are those above 1e-4 of it, `rank` is their effective rank, `share` this
+    as a share of the `width`, and `rows` are the images, fewer than one more than the width of which cannot use all of
+    it. Without a projector z is h; what DirectCLR compares is z.
 
     Source: Jing et al. 2022, section 3.
     """
@@ -49,11 +57,15 @@ class Spectra:
 def _read(rows: Tensor) -> dict[str, Any]:
     values = spectrum(rows.detach())
     share = values / values[0] if float(values[0]) > 0 else values
+    rank = effective_rank(values) if float(values[0]) > 0 else 0.0
+    count, width = rows.shape
     return {
         "values": [float(f"{v:.4g}") for v in share.tolist()],
         "used": int((share > CLIFF).sum()),
-        "rank": effective_rank(values) if float(values[0]) > 0 else 0.0,
-        "width": len(values),
+        "rank": rank,
+        "share": rank / width,
+        "width": width,
+        "rows": count,
     }
 
 
@@ -61,10 +73,11 @@ def _read(rows: Tensor) -> dict[str, Any]:
 class Toys:
     """Both linear networks of Jing et al. 2022, once for each seed: no encoder has a part in them.
 
-    `augmentation` is by the noise of the views, `depth` by the number of layers: `collapsed` directions at the end (of
-    sixteen), `values` their variances as shares of the largest, `course` how many had collapsed at each look. Of two
-    layers and more `aligned` is how much of the subspace of the eight weakest directions the last two layers share, at
-    the start and at the end, in [0, 1].
+    `augmentation` is by the noise of the views, `depth` by the number of layers, and whether their product was one:
+    `start` and `collapsed`, directions of sixteen with less than a tenth of the largest variance at the start and at
+    the end, `values` their variances as shares of the largest, `course` how many they were at each look. Of two layers
+    and more `aligned` is how much of the subspace of the eight weakest directions the last two layers share, at the
+    start and at the end, in [0, 1].
 
     Args:
         steps: of each; the authors' code has 10,000.
@@ -83,7 +96,10 @@ class Toys:
         seed, steps = trained.cell.seed, self.steps
         return {
             "augmentation": {f"{n:g}": _told(collapse_by_augmentation(n, steps=steps, seed=seed)) for n in NOISES},
-            "depth": {str(n): _told(collapse_by_depth(n, steps=steps, seed=seed)) for n in TOY_LAYERS},
+            "depth": {
+                name: _told(collapse_by_depth(n, as_one=one, steps=steps, seed=seed))
+                for name, (n, one) in TOY_DEPTHS.items()
+            },
         }
 
 
@@ -91,6 +107,7 @@ def _told(course: Course) -> dict[str, Any]:
     collapsed = course.collapsed()
     last = course.embedding[-1]
     found: dict[str, Any] = {
+        "start": int(collapsed[0]),
         "collapsed": int(collapsed[-1]),
         "values": (last / last[0]).tolist(),
         "course": collapsed.tolist(),
@@ -112,8 +129,8 @@ class CueKept:
     name = "cue-kept"
 
     def wanted(self, cell: Cell) -> bool:
-        """Cells with a cue to be seen."""
-        return isinstance(cell.source, Planted) and cell.source.strength > 0
+        """Cells with a cue to be seen that tells images apart."""
+        return isinstance(cell.source, Planted) and cell.source.strength > 0 and (cell.source.values or 0) > 1
 
     def __call__(self, trained: Trained) -> Mapping[str, Any]:
         """On test images."""
@@ -129,61 +146,70 @@ class CueKept:
 
 @dataclass(frozen=True)
 class Lead:
-    """How many steps the doctor speaks before the accuracy falls, of methods that collapse by construction.
+    """How many steps the doctor speaks before the accuracy falls, of a method that collapses by construction.
 
-    Each is trained whole and with a part left out, with a tenth of the images held out; it has fallen at the first
-    epoch from which on its kNN accuracy stays below the whole method's by more than two standard errors. By method:
-    `said` (step of the first finding), `named` (whether that is what was expected), `fell`, and `lead` between them; a
-    doctor who says nothing is as late as the end of the run. Null: it did not happen, or the accuracy did not fall.
-    `false alarms` are findings in the whole method.
+    It is trained whole and with a part left out, with a tenth of the images held out; it has fallen for good where its
+    kNN accuracy stays below the whole method's by more than two standard errors. That is known to lie between two
+    readings: `fell` has both, null where it has not fallen. `said` is the step of the first finding that has the
+    ablation's name, `other` the first one before it that has another. `lead` is the steps from `said` to the earlier
+    end of the fall, so that the doctor has spoken first where it is above 0, and `at most` to the later end; a doctor
+    who does not say it is as late as the end of the run. `false alarms` are findings in the whole method.
 
     Args:
+        ablation: by name.
         source: of the images.
-        ablations: by name.
         encoder: by name.
         batch: images of a step.
         epochs: passes.
     """
 
+    ablation: str
     source: Source
-    ablations: tuple[str, ...]
     encoder: str
     batch: int
     epochs: int
 
-    name = "lead"
+    @property
+    def name(self) -> str:
+        """One for each ablation, so that each is kept by itself."""
+        return lead_of(self.ablation)
 
     def wanted(self, cell: Cell) -> bool:
         """One cell of each seed, which has no other part in it than its seed."""
         return cell.place.get("setting") == USUAL
 
     def __call__(self, trained: Trained) -> Mapping[str, Any]:
-        """By ablation."""
-        count = len(self.source.load().train) // 10
-        found: dict[str, Any] = {}
-        for name in self.ablations:
-            without, whole = (
-                followed(
-                    ABLATIONS[name],
-                    self.source,
-                    whole=which,
-                    encoder=self.encoder,
-                    batch=self.batch,
-                    epochs=self.epochs,
-                    seed=trained.cell.seed,
-                )
-                for which in (False, True)
+        """Two runs."""
+        count, ablation = len(self.source.load().train) // 10, ABLATIONS[self.ablation]
+        without, whole = (
+            followed(
+                ablation,
+                self.source,
+                whole=which,
+                encoder=self.encoder,
+                batch=self.batch,
+                epochs=self.epochs,
+                seed=trained.cell.seed,
             )
-            fell = fallen(without.accuracy, whole.accuracy, count)
-            said = without.findings[0] if without.findings else None
-            found[name] = {
-                "said": None if said is None else said[0],
-                "named": None if said is None else said[1] == ABLATIONS[name].finding,
-                "finding": None if said is None else said[1],
-                "fell": fell,
-                "lead": None if fell is None else fell - (without.steps if said is None else said[0]),
-                "false alarms": len(whole.findings),
-                "accuracy": [list(pair) for pair in without.accuracy],
-                "whole": [list(pair) for pair in whole.accuracy],
-            }
-        return found
+            for which in (False, True)
+        )
+        fell = fallen(without, whole, count)
+        said, other = spoken(without, ablation.finding)
+        known = without.steps if said is None else said
+        return {
+            "expected": ablation.finding,
+            "said": said,
+            "other": other,
+            "fell": None if fell is None else [fell.after, fell.by],
+            "lead": None if fell is None else fell.after - known,
+            "at most": None if fell is None else fell.by - known,
+            "diverged": without.diverged,
+            "false alarms": len(whole.findings),
+            "accuracy": [list(pair) for pair in without.accuracy],
+            "whole": [list(pair) for pair in whole.accuracy],
+        }
+
+
+def lead_of(ablation: str) -> str:
+    """The name of an ablation's answer."""
+    return f"lead-{ablation.lower().replace(' ', '-')}"

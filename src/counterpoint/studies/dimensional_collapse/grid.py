@@ -1,14 +1,17 @@
 """The runs: projectors of several depths, views of several strengths, no projector but a part of h, and a planted cue.
 
 What they cost with `conv` on 25,000 images of 32 pixels, 4 epochs of two views in batches of 512, one thread of two
-busy cores: a run 42 s, reading it 12 s; 15 runs a seed, of which 5 are those of the study `views`. Once a seed both toy
-models (20 s), and four methods that collapse by construction beside themselves whole (eight runs of 6,000 images and 12
-epochs, 35 s each). Three seeds: about 3,400 s of one core, 28 minutes of two.
+busy cores: a run 42 s, reading it 12 s; 19 runs a seed, of which 5 are those of the study `views`. Once a seed both toy
+models (25 s), and four methods that collapse by construction beside themselves whole (eight runs of 6,000 images and 12
+epochs, with two readings in each, about 40 s). Three seeds: about 4,200 s of one core, 35 minutes of two; one seed of
+half the epochs about 1,000 s of one core.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any, Literal
 
+from counterpoint.studies.league.budget import epochs_of
 from counterpoint.studies.league.make import Planned
 from counterpoint.studies.league.methods import trained_as
 from counterpoint.studies.negatives.grid import PART
@@ -19,6 +22,7 @@ from counterpoint.types import Source
 from counterpoint.views import default
 
 __all__ = [
+    "ALIKE",
     "CUED",
     "DEPTHS",
     "HIDDEN",
@@ -42,28 +46,43 @@ HUES = 1000  # values of the cue
 
 @dataclass(frozen=True)
 class Cued:
-    """Images mixed with a colour of their own.
+    """Images mixed with a colour, and who learns from them.
 
     Args:
         strength: share of the colour in a pixel; 0: no cue.
         hidden: the views turn the hue, so that they do not share the cue.
+        alike: one colour for all images, which takes as much of their contrast and tells none from another.
+        recipe: `simclr`, or `supervised`, which has nothing to gain from a colour.
     """
 
     strength: float
     hidden: bool = False
+    alike: bool = False
+    recipe: Literal["simclr", "supervised"] = "simclr"
 
     @property
     def name(self) -> str:
         """In the grid."""
-        return f"cue {self.strength:g}{', hue turned' if self.hidden else ''}"
+        said = {"hue turned": self.hidden, "one hue": self.alike, "labels": self.recipe == "supervised"}
+        return ", ".join([f"cue {self.strength:g}", *(word for word, so in said.items() if so)])
+
+    @property
+    def seen(self) -> bool:
+        """Whether SimCLR meets colours that tell images apart, or none."""
+        return self == Cued(self.strength)
 
     def source(self, source: Source) -> Planted:
         """The images, the cue tied to nothing."""
-        return Planted(source, "cast", values=HUES, strength=self.strength)
+        return Planted(source, "cast", values=1 if self.alike else HUES, strength=self.strength)
 
 
 CUED = (Cued(0.0), Cued(0.15), Cued(0.3), Cued(0.6))
-HIDDEN = Cued(0.6, hidden=True)
+HIDDEN = (Cued(0.0, hidden=True), Cued(0.6, hidden=True))  # a turned hue is an augmentation, also where there is no cue
+ALIKE = (
+    Cued(0.6, alike=True),
+    Cued(0.6, recipe="supervised"),
+    Cued(0.6, alike=True, recipe="supervised"),
+)
 
 
 def depth(layers: int) -> str:
@@ -108,19 +127,19 @@ def cells_of(
         seeds: of the runs.
     """
     facts = plan.facts
-    policy = default(facts.kind, size=facts.size, channels=facts.channels)
+    policy, epochs = default(facts.kind, size=facts.size, channels=facts.channels), max(1, round(plan.epochs))
     plain = "glyphs" if facts.kind == "glyphs" else "objects"  # neither changes a hue
 
-    def run(setting: str, seed: int, recipe: str = "simclr", source: Source | None = None, **more: object) -> Cell:
+    def run(setting: str, seed: int, recipe: str = "simclr", source: Source | None = None, **more: Any) -> Cell:
         return trained_as(
             recipe,
             source or plan.source,
             plan.encoder,
             batch=plan.batch,
-            epochs=max(1, round(plan.epochs)),
+            epochs=epochs_of(1, epochs) if recipe == "supervised" else epochs,
             seed=seed,
             place=place(setting),
-            dials={"temperature": TEMPERATURE, **more},  # pyright: ignore[reportArgumentType]
+            dials=more if recipe == "supervised" else {"temperature": TEMPERATURE, **more},
             precision=plan.precision,
         )
 
@@ -142,5 +161,5 @@ def cells_of(
         for one in cued:
             source = one.source(plan.source)
             views = altered_as(plain, facts.size, 3, add="hue" if one.hidden else "")
-            made.append(changed(run(one.name, seed, source=source, policy=plain), views))
+            made.append(changed(run(one.name, seed, one.recipe, source=source, policy=plain), views))
     return tuple(made)

@@ -2,7 +2,7 @@
 
 import json
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +13,9 @@ from counterpoint.errors import DivergenceError
 from counterpoint.signature import find
 from counterpoint.types import Source
 
-__all__ = ["ABLATIONS", "Ablation", "Followed", "fallen", "followed"]
+__all__ = ["ABLATIONS", "Ablation", "Fall", "Followed", "fallen", "followed", "spoken"]
+
+EVERY = 0.5  # epochs between two readings of the accuracy
 
 
 @dataclass(frozen=True)
@@ -62,20 +64,35 @@ class Followed:
     """A run, followed.
 
     Args:
-        accuracy: step and kNN accuracy on a tenth of the training images, held out, after every epoch.
+        accuracy: step and kNN accuracy on a tenth of the training images, held out, twice an epoch.
         findings: step and name of each finding of the doctor.
         steps: of the run, as far as it came.
+        diverged: whether it ended there because the loss was no longer a number.
     """
 
     accuracy: tuple[tuple[int, float], ...]
     findings: tuple[tuple[int, str], ...]
     steps: int
+    diverged: bool = False
+
+
+@dataclass(frozen=True)
+class Fall:
+    """When an accuracy fell for good: in between two readings.
+
+    Args:
+        after: the last step at which it had not; 0, where it had at the first reading.
+        by: the first step at which it had.
+    """
+
+    after: int
+    by: int
 
 
 def followed(
     ablation: Ablation, source: Source, *, whole: bool, encoder: str, batch: int, epochs: int, seed: int
 ) -> Followed:
-    """Train once, in a folder that is thrown away, with a look after every epoch.
+    """Train once, in a folder that is thrown away, and look twice an epoch.
 
     Args:
         ablation: what is trained.
@@ -99,7 +116,7 @@ def followed(
                 dials={"batch_size": batch, "epochs": epochs, **dials},
                 settings=settings,
                 precision="32-true",
-                evaluate_every=1,
+                evaluate_every=EVERY,
                 checkpoint_every=1000,
                 evaluate=False,
                 report=False,
@@ -110,26 +127,50 @@ def followed(
         tuple((line["step"], line["knn_accuracy"]) for line in lines if line["event"] == "validate"),
         tuple((line["step"], line["name"]) for line in lines if line["event"] == "finding"),
         max((int(line["step"]) for line in lines if "step" in line), default=0),
+        any(line["event"] == "end" and line["reason"] == "diverged" for line in lines),
     )
 
 
-def fallen(accuracy: Sequence[tuple[int, float]], whole: Sequence[tuple[int, float]], count: int) -> int | None:
-    """The first step from which on the first accuracy stays below the other by more than two standard errors.
+def fallen(without: Followed, whole: Followed, count: int) -> Fall | None:
+    """When a run's accuracy fell for good below the other's by more than two standard errors of their difference.
+
+    A run that diverges has fallen by that step.
 
     Args:
-        accuracy: by step.
-        whole: of the method with nothing left out, at the same steps.
+        without: a part.
+        whole: nothing left out, read at the same steps; what its readings do not reach is not compared.
         count: images that either was measured on.
 
     Returns:
         None: it has not fallen.
 
     Example:
-        >>> fallen([(10, 0.5), (20, 0.1)], [(10, 0.5), (20, 0.6)], 100)
-        20
+        >>> whole = Followed(((10, 0.5), (20, 0.6)), (), 20)
+        >>> fallen(Followed(((10, 0.5), (20, 0.1)), (), 20), whole, 100)
+        Fall(after=10, by=20)
     """
-    since: int | None = None
-    for (step, a), (_, b) in zip(accuracy, whole, strict=False):
+    after, by = 0, None
+    for (step, a), (_, b) in zip(without.accuracy, whole.accuracy, strict=False):
         error = ((a * (1 - a) + b * (1 - b)) / count) ** 0.5
-        since = (step if since is None else since) if a < b - 2 * error else None
-    return since
+        if a >= b - 2 * error:
+            after, by = step, None
+        elif by is None:
+            by = step
+    if by is None and without.diverged:
+        by = without.steps
+    return None if by is None else Fall(after, by)
+
+
+def spoken(run: Followed, name: str) -> tuple[int | None, tuple[int, str] | None]:
+    """The step at which the doctor first said what was expected, and the first other finding before that.
+
+    Args:
+        run: that was followed.
+        name: of the finding that is expected.
+
+    Returns:
+        None each where there is none; of a run in which the expected one was never said, the other is the first of all.
+    """
+    said = next((step for step, told in run.findings if told == name), None)
+    other = next(((step, told) for step, told in run.findings if told != name and (said is None or step < said)), None)
+    return said, other

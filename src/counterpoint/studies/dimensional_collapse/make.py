@@ -6,6 +6,7 @@ from functools import partial
 from counterpoint.studies.dimensional_collapse.claims import cue_claims, lead_claims, run_claims, toy_claims
 from counterpoint.studies.dimensional_collapse.evaluators import CueKept, Lead, Spectra, Toys
 from counterpoint.studies.dimensional_collapse.grid import (
+    ALIKE,
     CUED,
     DEPTHS,
     HIDDEN,
@@ -64,11 +65,13 @@ def dimensional_collapse(
     """
     smoke = scale == "smoke"
     source = source_of("dimensional-collapse", source, scale)
-    plan = planned(source, scale=scale, encoder=encoder, images=images, epochs=epochs or EPOCHS[scale])
-    depths, strengths, shares, cued = DEPTHS, STRENGTHS, SHARES, (*CUED, HIDDEN)
+    plan = planned(
+        source, scale=scale, encoder=encoder, images=images, epochs=EPOCHS[scale] if epochs is None else epochs
+    )
+    depths, strengths, shares, cued = DEPTHS, STRENGTHS, SHARES, (*CUED, *HIDDEN, *ALIKE)
     ablations = tuple(name for name in ABLATIONS if name in FALLING) if lead else ()
     if smoke:
-        depths, strengths, shares, cued = (0, 2), (0.25, 1.0, 4.0), SHARES[:1], (CUED[0], CUED[-1], HIDDEN)
+        depths, strengths, shares, cued = (0, 2), (0.25, 1.0, 4.0), SHARES[:1], (CUED[0], CUED[-1], *HIDDEN, *ALIKE)
         ablations = ablations[:1]
     seeds = SEEDS[scale] if seeds is None else tuple(seeds)
     c = 0.01 if smoke else None
@@ -80,7 +83,7 @@ def dimensional_collapse(
     ]
     claims = [*toy_claims(), *run_claims(depths, strengths, shares, WIDTH), *cue_claims(cued)]
     if ablations:
-        evaluators.append(_lead(plan, ablations, smoke))
+        evaluators += _leads(plan, ablations, smoke)
         claims += lead_claims(ablations)
     return Study(
         name="dimensional-collapse",
@@ -94,11 +97,11 @@ def dimensional_collapse(
     )
 
 
-def _lead(plan: Planned, ablations: tuple[str, ...], smoke: bool) -> Lead:
+def _leads(plan: Planned, ablations: Sequence[str], smoke: bool) -> list[Lead]:
     if smoke:
-        return Lead(plan.source, ablations, plan.encoder, batch=64, epochs=8)
+        return [Lead(name, plan.source, plan.encoder, batch=64, epochs=8) for name in ablations]
     few = Restricted(plan.source, per_class=max(1, 6000 // len(plan.dataset.classes)))
-    return Lead(few, ablations, plan.encoder, batch=256, epochs=12)
+    return [Lead(name, few, plan.encoder, batch=256, epochs=12) for name in ablations]
 
 
 def _about(plan: Planned, cued: Sequence[Cued], ablations: Sequence[str]) -> tuple[str, ...]:
@@ -110,7 +113,10 @@ def _about(plan: Planned, cued: Sequence[Cued], ablations: Sequence[str]) -> tup
         f"All encoders are `{plan.encoder}`, trained by SimCLR or DirectCLR at temperature {TEMPERATURE:g} on "
         f"{len(plan.dataset.train):,} images of {plan.dataset.name} in batches of {plan.batch} for {plan.epochs:g} "
         "epochs. The paper trains a ResNet-50 at temperature 0.1: the claims are of directions, not of its figures.",
-        f"{len(cued)} runs of a seed see a planted colour, with views that move and cut and leave colours as they are.",
+        f"{len(cued)} runs of a seed are of a planted colour, by views that move and cut and leave colours as they "
+        "are. A colour also takes contrast, and to turn the hue is an augmentation of its own: hence the controls, "
+        "images that all have one colour, an encoder that learns from labels, and a turned hue where no colour was "
+        "planted.",
     ]
     if ablations:
         told.append(

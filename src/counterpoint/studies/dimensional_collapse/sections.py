@@ -1,17 +1,18 @@
 """The page: both toy models, spectra of trained encoders, what guards h, an easy feature, and the doctor's lead."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from counterpoint.report.charts import Axis, Chart, Line
 from counterpoint.report.exhibits import Bars, Exhibit, Points, Section, Series, Table
 from counterpoint.report.numbers import in_points, per_cent
-from counterpoint.studies.dimensional_collapse.evaluators import NOISES, TOY_LAYERS
+from counterpoint.studies.dimensional_collapse.claims import leads
+from counterpoint.studies.dimensional_collapse.evaluators import NOISES, TOY_DEPTHS, lead_of
 from counterpoint.studies.dimensional_collapse.grid import USUAL, Cued, depth, place, share, strong
 from counterpoint.studies.league.claims import BASELINES
 from counterpoint.studies.negatives.reading import ACCURACY, mean_of
-from counterpoint.studies.statistics import Estimate, estimate
+from counterpoint.studies.statistics import Estimate, estimate, paired
 from counterpoint.studies.study import Results
 
 __all__ = ["About", "study_sections"]
@@ -81,7 +82,7 @@ def _toys(results: Results) -> Section | None:
         return None
     kinds = {
         "augmentation": ("Noise in half of the directions", [f"{n:g}" for n in NOISES], "noise {}"),
-        "depth": ("Linear layers, hardly any noise", [str(n) for n in TOY_LAYERS], "layers: {}"),
+        "depth": ("Linear layers, hardly any noise", list(TOY_DEPTHS), "layers: {}"),
     }
     charts: list[Exhibit] = []
     rows: list[Row] = []
@@ -95,26 +96,32 @@ def _toys(results: Results) -> Section | None:
             ends.append(Line(said, tuple(float(i + 1) for i in range(len(values))), tuple(values), style))
             steps = tuple(float(step) for step in held[0]["steps"])
             courses.append(Line(said, steps, _averaged([one["course"] for one in held]), style))
-            count = estimate({i: float(one["collapsed"]) for i, one in enumerate(held)})
+            first, count = (
+                estimate({i: float(one[at]) for i, one in enumerate(held)}) for at in ("start", "collapsed")
+            )
             lap = [mean_of({i: one["aligned"][at] for i, one in enumerate(held) if "aligned" in one}) for at in _ENDS]
-            rows.append((title, said, _mean(count), None if count is None else count.spread, *lap, len(held)))
+            spread = None if count is None else count.spread
+            rows.append((title, said, _mean(first), _mean(count), spread, *lap, len(held)))
         x, y = Axis("direction, the strongest first"), Axis("variance, of the largest", log=True)
         charts.append(Chart(title, "Variance of the embeddings by direction at the end.", tuple(ends), x, y))
-        y = Axis("collapsed directions of 16", low=0.0, high=16.0)
+        y = Axis("weak directions of 16", low=0.0, high=16.0)
         note = "Directions with less than a tenth of the largest variance."
         charts.append(Chart(f"{title}: the course", note, tuple(courses), Axis("step"), y))
     table = Table(
         "toys",
         "Both toy models",
-        ("model", "setting", "collapsed", "± collapsed", "overlap at the start", "overlap at the end", "seeds"),
+        ("model", "setting", "weak at first", "in the end", "±", "overlap at first", "overlap in the end", "seeds"),
         tuple(rows),
-        "Collapsed of 16, mean and standard deviation over seeds. Overlap of the eight weakest directions of the last "
-        "two layers: 1 where they are the same.",
+        "Directions of 16 with less than a tenth of the largest variance, mean and standard deviation over seeds. "
+        "As one: a single layer that starts as the product of so many. Overlap of the eight weakest directions of "
+        "the last two layers: 1 where they are the same.",
     )
     collapsed = mean_of({i: float(a["augmentation"]["1.5"]["collapsed"]) for i, a in enumerate(answers)})
     words = (
         "Two linear networks on Gaussian points, by a contrastive loss of inner products. The first sees views with "
-        "noise in half of the directions; the second views that hardly differ, and has several layers.",
+        "noise in half of the directions; the second views that hardly differ, and has several layers. Most "
+        "directions of a product of layers are weak from the start: what depth does is told by the one layer that "
+        "starts from the same product.",
     )
     return Section("toys", f"Noise of 1.5 in 8 directions collapses {collapsed:g} of 16", words, (*charts, table))
 
@@ -143,21 +150,25 @@ def _spectra(results: Results, about: About) -> Section | None:
     rows: list[Row] = []
     for group, settings in about.groups.items():
         for setting in settings:
-            found = [_of(results, setting, "spectra", w, k) for w in ("z", "h") for k in ("width", "used", "rank")]
+            found = [
+                _of(results, setting, "spectra", w, k) for w in ("z", "h") for k in ("width", "used", "share", "rank")
+            ]
             right = _of(results, setting, *ACCURACY)
             if any(found):
-                spreads = [None if one is None else one.spread for one in (found[2], found[5], right)]
+                spreads = [None if one is None else one.spread for one in (found[3], found[7], right)]
                 means = [_mean(one) for one in found]
-                rows.append((group, setting, *means[:3], spreads[0], *means[3:], spreads[1], _mean(right), spreads[2]))
-    heads = tuple(f"{w}: {k}" for w in ("z", "h") for k in ("width", "used", "effective rank", "± rank"))
+                rows.append((group, setting, *means[:4], spreads[0], *means[4:], spreads[1], _mean(right), spreads[2]))
+    heads = tuple(
+        f"{w}: {k}" for w in ("z", "h") for k in ("width", "used", "rank / width", "effective rank", "± rank")
+    )
     table = Table(
         "spectra",
         "How many dimensions are used",
         ("changed", "setting", *heads, "linear probe", "± probe"),
         tuple(rows),
         "Used: with a singular value above 1e-4 of the largest, of the covariance of unit rows on test images. Means "
-        "and standard deviations over seeds.",
-        percent=("linear probe", "± probe"),
+        "and standard deviations over seeds. Spaces of other widths are compared by the rank over the width.",
+        percent=("linear probe", "± probe", "z: rank / width", "h: rank / width"),
     )
     used, width = _of(results, USUAL, "spectra", "z", "used"), _of(results, USUAL, "spectra", "z", "width")
     title = "Spectra of trained encoders"
@@ -224,12 +235,13 @@ def _cue(results: Results, about: About) -> Section | None:
         found = [_of(results, one.name, *path) for path in (ACCURACY, ("cue-kept", "cue"), ("spectra", "h", "rank"))]
         if any(found):
             ends = [v for each in found for v in (_mean(each), None if each is None else each.spread)]
-            rows.append((one.strength, "turned" if one.hidden else "left", *ends, max(f.seeds for f in found if f)))
+            hues = ("one" if one.alike else "own", "turned" if one.hidden else "left")
+            rows.append((one.recipe, one.strength, *hues, *ends, max(f.seeds for f in found if f)))
     if not rows:
         return None
     lines: list[Line] = []
     for style, (path, said) in zip(STYLES, ((ACCURACY, "the class"), (("cue-kept", "cue"), "the cue")), strict=False):
-        points = [(c.strength, _mean(_of(results, c.name, *path))) for c in about.cued if not c.hidden]
+        points = [(c.strength, _mean(_of(results, c.name, *path))) for c in about.cued if c.seen]
         held = [(x, y) for x, y in points if y is not None]
         if held:
             x, y = zip(*held, strict=True)
@@ -246,21 +258,28 @@ def _cue(results: Results, about: About) -> Section | None:
     table = Table(
         "cue",
         "The planted colour",
-        ("share of colour", "hue in the views", *heads, "effective rank of h", "± rank", "seeds"),
+        ("method", "share of colour", "hues", "in the views", *heads, "effective rank of h", "± rank", "seeds"),
         tuple(rows),
-        "Cue: which eighth of the circle the hue lies in, 12.5 % by chance. Views move and cut, and do not change "
-        "colours, but for the last row, in which they turn the hue.",
+        "Cue: which eighth of the circle the hue lies in, 12.5 % by chance. Hues: each image's own, or one for all. "
+        "Views move and cut, and leave colours as they are or turn their hue.",
         percent=heads,
     )
     words = (
         "Each image is mixed with a colour of its own, drawn from a thousand hues whatever its class, so that two "
         "views can be known as one image by their colour alone.",
+        "A colour takes contrast too, which costs accuracy though it hides nothing: what it hides is told by images "
+        "that all have one colour, beside an encoder that learns from labels.",
     )
-    seen = [c for c in about.cued if not c.hidden]
     title = "An easy feature beside a hard one"
-    sides = [_mean(_of(results, c.name, *ACCURACY)) for c in (seen[0], seen[-1])] if seen else []
-    if len(sides) == 2 and sides[0] is not None and sides[1] is not None:
-        title = f"The strongest colour costs {in_points(sides[0] - sides[1])} on the class"
+    costs = [
+        paired(*(results.values(*ACCURACY, **place(c.name)) for c in (one, replace(one, alike=False))))
+        for one in about.cued
+        if one.alike
+    ]
+    means = [in_points(one.mean) for one in costs if one is not None]
+    if len(means) == 2:
+        simclr, labels = means
+        title = f"Own colours in place of one cost SimCLR {simclr} on the class, supervised {labels}"
     return Section("cue", title, words, (chart, table))
 
 
@@ -271,11 +290,13 @@ def _lead(results: Results, about: About) -> Section | None:
     rows: list[Row] = []
     charts: list[Exhibit] = []
     for name in about.ablations:
-        answers = [
-            (r.cell.seed, r.found["lead"][name]) for r in results.at(**place(USUAL)) if name in r.found.get("lead", {})
-        ]
+        own = lead_of(name)
+        answers = [(r.cell.seed, r.found[own]) for r in results.at(**place(USUAL)) if own in r.found]
         for seed, one in answers:
-            rows.append((name, seed, one["said"], one["finding"], one["fell"], one["lead"], one["false alarms"]))
+            fell, other = one["fell"] or (None, None), one["other"]
+            early = None if other is None else f"{other[1]} at {other[0]}"
+            ends = (*fell, one["lead"], one["at most"])
+            rows.append((name, seed, one["expected"], one["said"], early, *ends, one["diverged"], one["false alarms"]))
         if answers:
             _, one = answers[0]
             lines = [
@@ -283,29 +304,44 @@ def _lead(results: Results, about: About) -> Section | None:
                 for key, said, style in (("accuracy", "left out", "s-1"), ("whole", "whole", "s-2"))
                 if one[key]
             ]
-            marks = [(float(one[key]), said) for key, said in _MARKS.items() if one[key] is not None]
-            note = "Vertical lines: the doctor's first word, and where the accuracy fell; the first seed."
+            marks = [] if one["said"] is None else [(float(one["said"]), one["expected"])]
+            if one["fell"] is not None:
+                marks += [(float(at), said) for at, said in zip(one["fell"], _ENDS_OF_A_FALL, strict=True)]
+            note = "Vertical lines: the doctor's word, and the readings between which accuracy fell; the first seed."
             y = Axis("kNN accuracy, held out", percent=True)
             charts.append(Chart(name, note, tuple(lines), Axis("step"), y, tuple(marks)))
     if not rows:
         return None
-    leads = [row[5] for row in rows if isinstance(row[5], int | float)]
+    counted = list(leads(results, about.ablations).values())
+    fell = [lead for those in counted for lead in those]
     table = Table(
         "lead",
         "The doctor's word and the fall",
-        ("left out", "seed", "spoke at step", "said", "fell at step", "lead [steps]", "findings in the whole"),
+        (
+            "left out",
+            "seed",
+            "expected",
+            "said at step",
+            "another word before",
+            "fell after step",
+            "by step",
+            "lead, at least [steps]",
+            "at most",
+            "diverged",
+            "findings in the whole",
+        ),
         tuple(rows),
         "A dash in the fall: the accuracy did not fall, and there is no lead. Fallen: for good below the whole method "
-        "by two standard errors; looked at once an epoch, so that a lead is known to an epoch's steps.",
+        "by two standard errors, or diverged. It is read twice an epoch, so that a fall is known to lie between two "
+        "readings; 0 is the start. A lead counts from the finding that was expected, or from the end of the run where "
+        "that was never said, and at least to the earlier reading.",
     )
     words = ("Methods from which a part was left out collapse by construction; each is followed beside itself whole.",)
     title = "The doctor's word and the fall"
-    if leads:
-        first = sum(lead > 0 for lead in leads)
-        title = (
-            f"The doctor spoke first in {first} of {len(leads)} falls, {sorted(leads)[len(leads) // 2]:g} steps ahead"
-        )
+    if fell:
+        first, runs = sum(lead > 0 for lead in fell), len(counted) * len(about.ablations)
+        title = f"{len(fell)} of {runs} runs fell, {first} of them after the doctor had named it"
     return Section("lead", title, words, (*charts, table))
 
 
-_MARKS = {"said": "the doctor's first word", "fell": "the accuracy fell"}
+_ENDS_OF_A_FALL = ("not fallen yet", "fallen")

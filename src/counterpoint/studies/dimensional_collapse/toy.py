@@ -78,14 +78,23 @@ def collapse_by_augmentation(
 
 
 def collapse_by_depth(
-    layers: int = 2, *, noise: float = 1e-3, lr: float = 1e-2, steps: int = 10_000, every: int = 100, seed: int = 0
+    layers: int = 2,
+    *,
+    as_one: bool = False,
+    noise: float = 1e-3,
+    lr: float = 1e-2,
+    steps: int = 10_000,
+    every: int = 100,
+    seed: int = 0,
 ) -> Course:
     """Linear layers without bias, with hardly any noise: what is strong grows first, and what is weak stays behind.
 
-    Each layer starts with singular values exp(-0.35 i) and singular vectors of its own.
+    Each layer starts with singular values exp(-0.35 i) and singular vectors of its own, so that most directions are
+    weak from the start, the more so the more layers there are.
 
     Args:
-        layers: >= 1; one layer is the control.
+        layers: >= 1.
+        as_one: train their product as one layer: the control, which starts from the same embeddings.
         noise: standard deviation of each view's noise, in every dimension, >= 0.
         lr: of plain gradient descent.
         steps: >= 1.
@@ -104,7 +113,15 @@ def collapse_by_depth(
     for _ in range(layers):
         left, _, right = torch.linalg.svd(start.uniform(WIDTH, WIDTH))
         weights.append(left @ values.diag() @ right)
+    weights = [_product(weights)] if as_one else weights
     return _course(weights, None, torch.full((WIDTH,), noise), lr, steps, every, seed)
+
+
+def _product(weights: list[Tensor]) -> Tensor:
+    whole = weights[0]
+    for weight in weights[1:]:
+        whole = weight @ whole
+    return whole
 
 
 def _check(noise: float) -> None:
@@ -160,8 +177,9 @@ def _descend(weights: list[Tensor], bias: Tensor | None, one: Tensor, other: Ten
 def _look(weights: list[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
     """Of the embeddings, of each layer, and of the last two layers with each other."""
     every = [weight.double() for weight in weights]
-    whole = every[0]
-    for weight in every[1:]:
-        whole = weight @ whole
     overlap = (torch.linalg.svd(every[-1]).Vh @ torch.linalg.svd(every[max(0, len(every) - 2)]).U).abs()
-    return torch.linalg.svdvals(whole).square(), torch.stack([torch.linalg.svdvals(w) for w in every]), overlap
+    return (
+        torch.linalg.svdvals(_product(every)).square(),
+        torch.stack([torch.linalg.svdvals(w) for w in every]),
+        overlap,
+    )

@@ -101,7 +101,7 @@ def trained_as(
     epochs: int,
     seed: int = 0,
     place: Mapping[str, str] | None = None,
-    dials: Mapping[str, float] | None = None,
+    dials: Mapping[str, Any] | None = None,
     precision: str = "auto",
 ) -> Cell:
     """A run of a method: batch and epochs are dials where it has them, since much derives from these.

@@ -29,7 +29,7 @@ def sized(
     encoder: str | None = None,
     images: int | None = None,
     epochs: float | None = None,
-    classes: str | int | Iterable[str] = (),
+    classes: str | Iterable[str] = (),
 ) -> Planned:
     """The data and the sizes of a study, all of the images where none are named.
 
@@ -44,14 +44,19 @@ def sized(
     Raises:
         CounterpointError: no labelled images, a class that is none, or a size that is too small.
     """
-    given = str(classes).split(";") if isinstance(classes, str | int) else classes  # a digit's name arrives as a number
-    names = tuple(name.strip() for name in given if name.strip())
+    names = tuple(n.strip() for n in (classes.split(";") if isinstance(classes, str) else classes) if n.strip())
     if names and source is not None:
         source = Restricted(source, classes=names)
     elif names:
         raise RecipeError(f"classes={';'.join(names)} are of a source; name it by --source")
     most = None if scale == "smoke" else 10**9
-    return planned(source, scale=scale, encoder=encoder, images=images or most, epochs=epochs or EPOCHS[scale])
+    return planned(
+        source,
+        scale=scale,
+        encoder=encoder,
+        images=most if images is None else images,
+        epochs=EPOCHS[scale] if epochs is None else epochs,
+    )
 
 
 def runs(

@@ -11,13 +11,13 @@ from counterpoint.studies.study import Claim, Decision, Result, Results
 __all__ = ["DEFAULT", "SOURCE", "at_setting", "best_lars", "gained", "setting_claims", "spoken"]
 
 DEFAULT = {"setting": "default", "value": "AdamW, 256, .15, 0, layer"}
-SOURCE = ("source", "learned", "knn")
+SOURCE = ("source", "learned", "probe")
 NEAR = 0.01  # of an accuracy, within which it is the same
 HALF = 0.5  # of the default's gain over the untrained encoder, below which training barely converged
 WHERE = "Wu et al. 2024, the ablations at 100 epochs"
 NORMS = "Wu et al. 2024, on the projector"
 ON_TRANSFER = "kNN (k = 10) of h, mean over the transfer sets"
-ON_SOURCE = "kNN (k = 10) of h on the source's test images"
+ON_SOURCE = "Linear probe of h on the source's test images"
 
 
 def at_setting(results: Results, name: str, value: str, path: Sequence[str] = KNN) -> dict[int, float]:
@@ -80,7 +80,7 @@ def gained(results: Results, name: str, value: str) -> dict[int, float]:
         name: of the setting.
         value: of it.
     """
-    untrained = results.values("source", "untrained", "knn", **DEFAULT)
+    untrained = results.values("source", "untrained", "probe", **DEFAULT)
     measures = [at_setting(results, name, value, SOURCE), _default(results, SOURCE), untrained]
     shares = each(lambda v: (v[0] - v[2]) / (v[1] - v[2]) if v[1] > v[2] else float("nan"), measures)
     return {seed: share for seed, share in shares.items() if share == share}

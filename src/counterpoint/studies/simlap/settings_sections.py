@@ -15,8 +15,8 @@ from counterpoint.studies.study import Results
 
 __all__ = ["About", "setting_sections", "word"]
 
-MEASURES = {"transfer": KNN, "source": SOURCE}
-PROBES = {"transfer": PROBE, "source": ("source", "learned", "probe")}
+MEASURES = {"transfer": KNN, "source": ("source", "learned", "knn")}
+PROBES = {"transfer": PROBE, "source": SOURCE}
 BARE = {"untrained": "the untrained encoder", "pixels": "raw pixels"}
 Row = tuple[str | float | int | bool | None, ...]
 

@@ -70,7 +70,9 @@ def views(
     source = source_of("views", source, scale)
 
     def plan_of(one: Source) -> Planned:
-        return planned(one, scale=scale, encoder=encoder, images=images, epochs=epochs or EPOCHS[scale])
+        return planned(
+            one, scale=scale, encoder=encoder, images=images, epochs=EPOCHS[scale] if epochs is None else epochs
+        )
 
     plan = plan_of(source)
     chosen = SEEDS[scale] if seeds is None else tuple(seeds)

@@ -14,7 +14,7 @@ from counterpoint.studies.views.bit_section import bit_section
 from counterpoint.studies.views.bits import Bits
 from counterpoint.studies.views.evaluators import KINDS
 from counterpoint.studies.views.grid import NOTHING, WHOLE, Chances, Grid, left_out, strong
-from counterpoint.studies.views.reading import accuracy, moved, nats
+from counterpoint.studies.views.reading import NEAR, accuracy, at_ceiling, moved, nats
 
 __all__ = ["About", "study_sections"]
 
@@ -101,7 +101,7 @@ def _pairs(results: Results, grid: Grid) -> Section | None:
         rows.append((name, known[name], *alone, *([None] * (2 - len(alone))), gain, len(accuracy(results, grid, name))))
     table = Table(
         "pairs",
-        "All pairs, the best first",
+        "All pairs, by accuracy",
         ("pair", "accuracy", "first alone", "second alone", "gain over the better [points]", "seeds"),
         tuple(rows),
         "A pair of one seed is not beyond chance of its seed; claims rest on those of several.",
@@ -110,8 +110,8 @@ def _pairs(results: Results, grid: Grid) -> Section | None:
     )
     floor = mean_of(accuracy(results, grid, NOTHING))
     words = [] if floor is None else [f"Without any operation, two equal views, the accuracy is {per_cent(floor)}."]
-    title = f"Best {'of two operations are' if best in grid.pairs else 'is'} {best.replace('+', ' and ')}"
-    return Section("pairs", f"{title}: {per_cent(known[best])}", tuple(words), (heat, table))
+    title = f"Of one or two operations {best.replace('+', ' and ')} came out highest: {per_cent(known[best])}"
+    return Section("pairs", title, tuple(words), (heat, table))
 
 
 # ---------------------------------------------------------------- left out, and strength
@@ -204,13 +204,20 @@ def _shared(results: Results, grid: Grid) -> Section | None:
         percent=("accuracy", "± accuracy"),
         folded=True,
     )
-    top = f" It never exceeds {max(ceilings):.2f} nats, the logarithm of its batch." if ceilings else ""
-    words = (
+    words = [
         "InfoNCE on the run's own projection of its own views bounds what two views share from below: a poor encoder "
-        f"makes the bound loose, so that the left end of the axis also holds encoders that see little.{top}",
-    )
-    best = max(((y, n) for s in series for n, y in zip(s.names, s.y, strict=True)), key=lambda pair: pair[0])
-    return Section("shared", f"What the best views share: {best[1]}", words, (figure, table))
+        "makes the bound loose, so that the left end of the axis also holds encoders that see little. And the points "
+        "are of several kinds, single operations, pairs and changes of the usual views, so that what is compared "
+        "along the axis is not the amount alone.",
+    ]
+    if ceilings:
+        names = {row[0] for row in rows}
+        full = sum(any(at_ceiling(results, grid, str(name)).values()) for name in names)
+        words.append(
+            f"No value exceeds {max(ceilings):.2f} nats, the logarithm of InfoNCE's batch. Of {len(names)} kinds of "
+            f"views {full} come within {NEAR:g} of that: they may share any amount more, and their order says nothing."
+        )
+    return Section("shared", "What views share, and accuracy", tuple(words), (figure, table))
 
 
 # ---------------------------------------------------------------- invariances
