@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from counterpoint.errors import RecipeError, ShapeError
 from counterpoint.heads import OfRows
 from counterpoint.recipe import Recipe
+from counterpoint.small_maps import guard_small_maps
 from counterpoint.types import Encoded, Facts, Rows, State
 
 __all__ = ["Model", "Normalise"]
@@ -61,6 +62,7 @@ class Model(nn.Module):
         self._check_views(recipe)
         self.target = recipe.target.build(self.facts, self)
         self.negatives = recipe.negatives.build(self.facts)
+        guard_small_maps(self)
 
     @torch.no_grad()
     def _check_views(self, recipe: Recipe) -> None:

@@ -62,9 +62,11 @@ def _found(name: str, seed: int) -> dict[str, Mapping[str, Any]]:
     found: dict[str, Mapping[str, Any]] = {
         "scores": {"learned": scores, "measures": labels, "right": {"learned": _packed(ACCURACY[name], seed)}},
         "super-classes": {**separable, "each": each},
-        "course": {"seconds": 10.0, "steps": 100, "healthy": True, "findings": [], "passed": []},
+        "course": {"seconds": 10.0, "steps": 100, "read": 100, "healthy": True, "findings": [], "passed": []},
         "memory": {"kept": 2**20, "weights": 2**20, "states": 0, "all": 2**21},
     }
+    if name == "supervised":
+        found["course"] = {**found["course"], "read": 10}
     if name == "triplet":
         found["course"] = {**found["course"], "healthy": False, "findings": ["complete-collapse"]}
     if name == "autoencoder":
@@ -120,6 +122,7 @@ def test_the_ranking_says_who_learned_and_who_failed() -> None:
     assert rows[titles["triplet"]]["learned?"] == "failed: not above the untrained encoder"
     assert rows[titles["triplet"]]["doctor"] == "complete-collapse"
     assert rows[titles["supcon"]]["doctor"] == "healthy"
+    assert rows[titles["supervised"]]["doctor"] == "healthy to step 10 of 100"
     assert rows["raw pixels"]["accuracy"] == pytest.approx(PIXELS)
 
 

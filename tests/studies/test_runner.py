@@ -105,6 +105,14 @@ def test_cells_without_a_precision_have_one_for_all(tmp_path, monkeypatch, capfd
     assert asked.count("auto") == 1, "once, for the first cell"
 
 
+def test_a_run_of_another_precision_than_is_asked_for_by_name_is_refused(store, no_training):
+    cells = tuple(replace(cell, precision="bf16-mixed") for cell in toy.study().cells)
+    with pytest.raises(RunError, match="was trained in 32-true, and bf16-mixed is asked for; move the folder away"):
+        run(toy.study(cells), store=store, quiet=True)
+    unasked = tuple(replace(cell, precision="auto") for cell in cells)
+    assert not run(toy.study(unasked), store=store, quiet=True).missing
+
+
 def test_cells_that_ask_for_the_same_are_one_run(tmp_path):
     one, other = toy.cell(), toy.cell(dials={**toy.DIALS, "temperature": 0.5})
     object.__setattr__(other, "place", {"recipe": "the same"})

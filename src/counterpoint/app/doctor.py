@@ -11,7 +11,9 @@ from counterpoint.engine import Finding, diagnose
 from counterpoint.report.run import READINGS
 from counterpoint.run import Run
 
-__all__ = ["Checkup", "doctor", "show_checkup"]
+__all__ = ["SEEN", "Checkup", "doctor", "show_checkup"]
+
+SEEN = 0.9  # of the steps, before which the last reading says nothing of the end
 
 MEANINGS = {
     "std": "deviation of a dimension of z: 1 spread out, 0 one point",
@@ -104,6 +106,9 @@ def _verdict(findings: tuple[Finding, ...], steps: list[dict[str, Any]], read: l
         return "there is no logged step in this run's log.jsonl, so nothing can be judged"
     if len(read) < READINGS:
         return f"too short to judge: {len(read)} of the {READINGS} readings that are needed"
+    seen, done = int(read[-1]["step"]), int(steps[-1]["step"])
+    if seen < SEEN * done:
+        return f"healthy up to step {seen:,}, the last of {done:,} that was read: nothing found"
     return "healthy: nothing found"
 
 

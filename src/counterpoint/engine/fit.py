@@ -309,7 +309,9 @@ def fit(
                 recipe.optim.set_lr(optimizer, clock)
                 context = Context(clock, comm, streams)
                 logs = (step + 1) % plan.log_every == 0 or step + 1 == total
-                examine = bool(watch) and logs and budget.allows(time.perf_counter() - began)
+                # Whatever readings cost: one in each quarter of the run, and one at its end.
+                quarter = (step + 1) * 4 // total > max(0, step + 1 - plan.log_every) * 4 // total
+                examine = bool(watch) and logs and (quarter or budget.allows(time.perf_counter() - began))
                 try:
                     done = train_step(
                         recipe, model, optimizer, batch, context, numerics, plan.micro_batch, examine=examine

@@ -14,7 +14,6 @@ from torch import nn
 
 from counterpoint.distributed import Comm
 from counterpoint.engine.allocator import keep_freed_memory
-from counterpoint.engine.small_maps import guard_small_maps
 from counterpoint.errors import RecipeError
 
 __all__ = ["Machine", "Numerics", "launch", "measured"]
@@ -39,9 +38,7 @@ class Numerics:
             yield
 
     def arrange(self, model: nn.Module) -> nn.Module:
-        """The module in the chosen layout, and safe in the chosen precision (see `guard_small_maps`)."""
-        if self.precision == "bf16-mixed":
-            guard_small_maps(model)
+        """The module in the chosen layout."""
         if self.channels_last:
             return model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         return model

@@ -171,6 +171,8 @@ def check(cells: Sequence[Cell], evaluators: Sequence[Evaluator], shelf: Shelf, 
         try:
             kind = kind_of(cell)
             folder = folder_of(cell, store)
+            if why := _other_precision(cell, folder):
+                raise RunError(why)
             trained = finished(folder)
             if trained and (why := outdated(cell, folder)):
                 raise RunError(why)
@@ -198,6 +200,19 @@ def check(cells: Sequence[Cell], evaluators: Sequence[Evaluator], shelf: Shelf, 
     more = f"; and {len(wrong) - 5} more reasons" if len(wrong) > 5 else ""
     count = sum(map(len, wrong.values()))
     raise type(errors[0])(f"{count} of {len(cells)} cells cannot work, so nothing was started: {'; '.join(told)}{more}")
+
+
+def _other_precision(cell: Cell, folder: Path) -> str:
+    """Why a run that is there cannot stand among those of a precision that was asked for by name."""
+    if cell.precision == "auto" or not (folder / "recipe.json").is_file():
+        return ""
+    theirs = Run(folder).recipe()["engine"]["precision"]
+    if theirs == cell.precision:
+        return ""
+    return (
+        f"{str(folder)!r} was trained in {theirs}, and {cell.precision} is asked for; move the folder away to have it "
+        f"trained again, or leave --precision out"
+    )
 
 
 # ---------------------------------------------------------------- what it costs

@@ -15,9 +15,10 @@ SHARE = 0.01  # of the time since the start that readings may take
 class Budget:
     """Whether to take a reading, from what readings have cost so far.
 
-    Readings are due at every logged step. The first 12 are always taken; after them, one is left out where it would
-    bring what readings have cost above 1 % of the run's time. A run whose steps take less than ten times as long as a
-    reading (small encoders on small images) is therefore read at fewer of its logged steps, any other at all of them.
+    Readings are due at every logged step. The first 12 are always taken, and those where a quarter of the run has just
+    ended; any other is left out where it would bring what readings have cost above 1 % of the run's time. A run whose
+    steps take less than ten times as long as a reading (small encoders on small images) is therefore read at fewer of
+    its logged steps, any other at all of them.
     At which, depends on the clock, and may differ when a run is made again; what is trained does not depend on it.
 
     Args:

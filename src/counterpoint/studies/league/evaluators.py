@@ -15,7 +15,7 @@ from counterpoint.embed import embed
 from counterpoint.evaluation import knn_accuracy, usual_neighbours
 from counterpoint.model import Model
 from counterpoint.recipe import Recipe
-from counterpoint.run import Run
+from counterpoint.studies.cells import seconds_of
 from counterpoint.studies.hyperseparability.evaluators import SuperClasses
 from counterpoint.studies.plan import first_step
 from counterpoint.studies.study import Cell, Trained
@@ -71,12 +71,13 @@ class Course:
         return True
 
     def __call__(self, trained: Trained) -> Mapping[str, Any]:
-        """`healthy` is null where the run is too short to judge."""
+        """`healthy` is null where the run is too short to judge; `read` is the last step that the doctor saw."""
         checkup = doctor(trained.folder)
-        ends = [line for line in Run(trained.folder).history() if line.get("event") == "end"]
+        seconds, steps = seconds_of(trained.folder)
         return {
-            "seconds": sum(float(line.get("seconds", 0.0)) for line in ends),
-            "steps": checkup.step,
+            "seconds": seconds,
+            "steps": steps,
+            "read": checkup.step,
             "healthy": checkup.healthy,
             "verdict": checkup.verdict,
             "findings": [finding.name for finding in checkup.findings],

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from counterpoint.app.doctor import SEEN
 from counterpoint.report.axes import Axis
 from counterpoint.report.exhibits import Bars, Points, Section, Series, Table
 from counterpoint.report.numbers import in_points, per_cent
@@ -88,7 +89,9 @@ def _doctor(runs: Sequence[Result]) -> str:
     for run in runs:
         course = run.found.get("course")
         if course is not None:
-            held = course["findings"] or ["healthy" if course["healthy"] else "too short to judge"]
+            early = course["read"] < SEEN * course["steps"]
+            well = f"healthy to step {course['read']:,} of {course['steps']:,}" if early else "healthy"
+            held = course["findings"] or [well if course["healthy"] else "too short to judge"]
             for name in held:
                 told[name] = told.get(name, 0) + 1
     whole = sum(run.found.get("course") is not None for run in runs)

@@ -1,5 +1,6 @@
 """Convolutions on maps that their kernel does not fill, kept from bfloat16."""
 
+from functools import cache
 from typing import cast
 
 import torch
@@ -9,16 +10,18 @@ __all__ = ["guard_small_maps", "unread"]
 
 
 def guard_small_maps(model: nn.Module) -> nn.Module:
-    """The module, whose convolutions are computed in float32 under bfloat16 autocast on a CPU where it goes wrong.
+    """The module, whose convolutions are computed in their weights' precision where bfloat16 autocast goes wrong.
 
     Torch's bfloat16 convolution on CPUs (seen in 2.14.1, oneDNN; one, two and three dimensions) leaves those entries of
     a weight's gradient unset whose place of the kernel meets nothing but padding: what the memory held before, up to
     infinity, where 0 is right. A 3 x 3 kernel of stride 2 on a 1 x 1 map is enough. Elsewhere nothing changes: the
-    weights, their names and what is computed at float32 or on a GPU stay.
+    weights, their names and what is computed at float32 or on a GPU stay. Not guarded: transposed convolutions, which
+    have the same fault, functional calls, and layers with a forward pass of their own.
     """
     for module in model.modules():
-        if (guarded := _GUARDED.get(type(module))) is not None:
-            module.__class__ = guarded
+        kind = type(module)
+        if any(issubclass(kind, plain) and kind.forward is plain.forward for plain in _GUARDED):
+            module.__class__ = _GUARDED.get(kind) or _guarded(kind)
     return model
 
 
@@ -54,7 +57,7 @@ class _Careful(nn.Module):
         if not _careful(cast(nn.Conv2d, self), input):
             return super().forward(input)
         with torch.autocast("cpu", enabled=False):
-            return super().forward(input.float())
+            return super().forward(input.to(cast(Tensor, self.weight).dtype))
 
 
 class _Conv1d(_Careful, nn.Conv1d): ...
@@ -67,3 +70,9 @@ class _Conv3d(_Careful, nn.Conv3d): ...
 
 
 _GUARDED: dict[type[nn.Module], type[nn.Module]] = {nn.Conv1d: _Conv1d, nn.Conv2d: _Conv2d, nn.Conv3d: _Conv3d}
+
+
+@cache
+def _guarded(kind: type[nn.Module]) -> type[nn.Module]:
+    """Of a class that is somebody else's: a layer with a parametrization, or with another way to begin."""
+    return type(kind.__name__, (_Careful, kind), {})

@@ -6,9 +6,14 @@ import pickle
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils.parametrizations import weight_norm
 
+from counterpoint.encoders import ConvNet
 from counterpoint.engine import Numerics
-from counterpoint.engine.small_maps import guard_small_maps, unread
+from counterpoint.model import Model
+from counterpoint.recipe import compose
+from counterpoint.small_maps import guard_small_maps, unread
+from counterpoint.types import Facts
 
 
 def places_read(side: int, kernel: int, stride: int, padding: int, dilation: int) -> set[int]:
@@ -63,7 +68,7 @@ def test_the_gradient_is_that_of_float32_up_to_rounding(kind: type[nn.Conv2d], a
     layer = kind(64, 128, 3, 3, 1)
     x = torch.randn(8, 64, *([side] * axes))
     exact = gradients(layer, x, "32-true")
-    guarded = Numerics("bf16-mixed").arrange(copy.deepcopy(layer))
+    guarded = guard_small_maps(copy.deepcopy(layer))
     rough = gradients(guarded, x, "bf16-mixed")
     assert torch.isfinite(rough).all()
     assert (rough - exact).norm() < 0.02 * exact.norm()
@@ -82,6 +87,31 @@ def test_a_full_map_stays_in_bfloat16_and_nothing_is_renamed():
     assert all(torch.equal(a, b) for a, b in zip(again.parameters(), layer.parameters(), strict=True))
 
 
-def test_float32_leaves_the_layers_as_they_are():
-    layer = nn.Conv2d(3, 4, 3, 2, 1)
-    assert type(Numerics().arrange(layer)) is nn.Conv2d
+@pytest.mark.parametrize("kind", ["own class", "parametrized"])
+def test_other_peoples_convolutions_are_guarded_too(kind: str):
+    class Mine(nn.Conv2d): ...
+
+    torch.manual_seed(0)
+    layer = Mine(64, 128, 3, 2, 1) if kind == "own class" else weight_norm(nn.Conv2d(64, 128, 3, 2, 1))
+    guarded = guard_small_maps(layer)
+    assert guard_small_maps(guarded) is guarded
+    assert isinstance(guarded, type(layer))
+    with torch.autocast("cpu", torch.bfloat16):
+        assert guarded(torch.randn(2, 64, 1, 1)).dtype == torch.float32
+        assert guarded(torch.randn(2, 64, 8, 8)).dtype == torch.bfloat16
+
+
+def test_a_layer_in_double_precision_stays_there():
+    layer = guard_small_maps(nn.Conv2d(3, 4, 3, 2, 1).double())
+    with torch.autocast("cpu", torch.bfloat16):
+        assert layer(torch.randn(2, 3, 1, 1, dtype=torch.float64)).dtype == torch.float64
+
+
+def test_every_model_is_guarded():
+    """Whatever loop it is trained in."""
+    facts = Facts("made", "objects", 1, 28, 512, 10, (0.5,), (0.5,), total_steps=2, steps_per_epoch=2)
+    model = Model(compose("selfie", facts, ConvNet(), {"batch_size": 8}), facts)
+    strided = [m for m in model.modules() if isinstance(m, nn.Conv2d) and m.stride == (2, 2)]
+    assert strided
+    with torch.autocast("cpu", torch.bfloat16):
+        assert all(m(torch.randn(2, m.in_channels, 1, 1)).dtype == torch.float32 for m in strided)
