@@ -117,6 +117,8 @@ class Result:
         failed: it was tried, and training or an evaluator failed; else what is missing has not been tried.
         diverged: its loss was no longer a number. It lacks a model, but that is what came of it: a rule that asks how
             a run ends need not wait for it.
+        checkup: the doctor's word on the log of a run that diverged, as `Course` has it; empty for others, of which an
+            evaluator asks.
     """
 
     cell: Cell
@@ -127,6 +129,7 @@ class Result:
     machine: Mapping[str, Any] = field(default_factory=dict[str, Any])
     failed: bool = False
     diverged: bool = False
+    checkup: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     def number(self, *path: str) -> float | None:
         """What stands at evaluator, then keys of its answer; None where that is no number, or nothing."""

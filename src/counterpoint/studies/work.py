@@ -10,8 +10,9 @@ from typing import Any, cast
 
 from filelock import Timeout
 
+from counterpoint.app.doctor import doctor
 from counterpoint.app.train import train
-from counterpoint.errors import CounterpointError, RunError
+from counterpoint.errors import CounterpointError, DivergenceError, RunError
 from counterpoint.files import write_json, write_text
 from counterpoint.recipe import part_to_json
 from counterpoint.run import Run
@@ -110,9 +111,8 @@ def _noted(path: Path) -> str:
 
 
 def _diverged(folder: Path) -> bool:
-    """Whether training ended because the loss was no longer a number."""
-    ends = [line for line in Run(folder).history() if line.get("event") == "end"]
-    return bool(ends) and ends[-1].get("reason") == "diverged"
+    """Whether the last attempt ended because the loss was no longer a number."""
+    return DivergenceError.__name__ in _failure(folder).read_text(encoding="utf-8")
 
 
 def lacking(folder: Path, evaluators: Sequence[Evaluator]) -> tuple[Evaluator, ...]:
@@ -275,7 +275,9 @@ def _result(cell: Cell, evaluators: Sequence[Evaluator], store: Path) -> Result:
             begun = (folder / "recipe.json").is_file()
             plain = "training has begun and not ended" if begun else "it has not been run"
             why = _noted(folder) if folder.is_dir() else ""
-            return Result(cell, None, {}, why or plain, failed=bool(why), diverged=bool(why) and _diverged(folder))
+            gone = bool(why) and _diverged(folder)
+            said = doctor(folder).to_json() if gone else {}
+            return Result(cell, None, {}, why or plain, failed=bool(why), diverged=gone, checkup=said)
         if why := outdated(cell, folder):
             return Result(cell, None, {}, why)
         found: dict[str, Mapping[str, Any]] = {}

@@ -100,7 +100,7 @@ def settings_of(plan: Planned) -> tuple[Setting, ...]:
     """The default, and one setting at a time away from it.
 
     LARS has the rate of the paper's preset, .05 for a batch of 256 in proportion to the batch, and ten times that: the
-    paper's is for a training a hundred times as long.
+    paper's is for a far longer training.
 
     Args:
         plan: data and sizes.
@@ -153,7 +153,7 @@ def _about(plan: Planned, targets: Sequence[Target]) -> tuple[str, ...]:
         "rate of the paper's preset and ten times that, since that rate is for a far longer training; the claim takes, "
         "seed by seed, the one that is better on the source, and is decided on other data.",
         "A run whose loss is no longer a number ends there. It keeps its row, with what was said of it. The doctor "
-        "reads every run's own log, and knows nothing of the accuracy.",
+        "reads every run's own log, also one that ended so, and knows nothing of the accuracy.",
         "Judged by linear probe and by 10 nearest neighbours of the frozen h on the source's own test images and on "
         f"{', '.join(target.label for target in targets)}, which no encoder saw. {BLIND}",
     )
