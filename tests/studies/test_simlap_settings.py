@@ -20,6 +20,7 @@ from counterpoint.studies.cells import Shelf, asked_for, composed, digest
 from counterpoint.studies.claims import decide
 from counterpoint.studies.conduct import find_study
 from counterpoint.studies.conduct import study as run_study
+from counterpoint.studies.league.settings import Settings
 from counterpoint.studies.listing import named_studies
 from counterpoint.studies.runner import run
 from counterpoint.studies.simlap.runs import runs, sized
@@ -91,6 +92,31 @@ def test_one_setting_at_a_time() -> None:
     assert {tuple(getattr(one, name) for name in kept) for one in made.values()} == {
         tuple(getattr(base, name) for name in kept)
     }
+
+
+def test_the_default_is_tuned_where_other_studies_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = Settings("conv", ("x",), {"simlap": {"lr": 0.003, "temperature": 0.3}})
+    monkeypatch.setattr("counterpoint.studies.simlap.runs.read_settings", lambda: settings)
+    plan = sized(Digits(), scale="small")
+    every = settings_of(plan)
+    tried = [one.value for one in every if one.name == "temperature"]
+    assert tried == ["0.05", "0.1", "0.15"], "the paper's default is no longer this one"
+    cells = {cell.place["value"]: cell for cell in setting_cells(plan, every, (0,))}
+    (plain,) = runs(plan, ("simlap",), (0,))
+    assert plain.dials["temperature"] == 0.3
+    assert digest(asked_for(cells[DEFAULT["value"]])) == digest(asked_for(plain))
+    assert {cell.dials["lr"] for cell in cells.values()} == {0.003}, "one setting at a time"
+    assert (cells["0.15"].dials["temperature"], cells["1024"].dials["temperature"]) == (0.15, 0.3)
+    told = " ".join(find_study("simlap-settings", source=Digits(), scale="small", options={"targets": "digits="}).about)
+    assert "at a rate of 0.003 for a batch of 256, a width of 256, a temperature of 0.3" in told
+    found = _results(PAPER, {})
+    other = Cell({"setting": "temperature", "value": "0.15"}, "simlap", Digits(), "mlp")
+    made = [
+        Result(replace(other, seed=seed), Path("x"), {"transfer": {"learned": {"mean": {"knn": 0.9 + 0.001 * seed}}}})
+        for seed in range(3)
+    ]
+    assert decide(_study(), found)["cold-transfers"].verdict == "held"
+    assert decide(_study(), Results((*found.every, *made)))["cold-transfers"].verdict == "not held", "against .15"
 
 
 def test_it_is_found_and_asks_for_targets() -> None:

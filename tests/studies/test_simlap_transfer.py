@@ -18,14 +18,16 @@ from counterpoint.sources import Digits
 from counterpoint.studies.cells import Shelf, asked_for, composed
 from counterpoint.studies.claims import decide
 from counterpoint.studies.conduct import find_study
+from counterpoint.studies.league.settings import Settings
 from counterpoint.studies.listing import named_studies
 from counterpoint.studies.simlap.compared import Line, differences
 from counterpoint.studies.simlap.durations import simlap_durations
 from counterpoint.studies.simlap.pseudo_labels import ClusterLabels, simlap_pseudo_labels
-from counterpoint.studies.simlap.runs import EPOCHS, GROUPS, runs, sized
+from counterpoint.studies.simlap.runs import EPOCHS, GROUPS, dials_said, runs, sized
 from counterpoint.studies.simlap.transfer import simlap_transfer
 from counterpoint.studies.simlap.vit import simlap_vit
 from counterpoint.studies.study import Cell, Result, Results, Study, Trained
+from counterpoint.studies.transfer import Target
 from counterpoint.types import Dataset
 
 SMOKE: dict[str, Any] = {"scale": "smoke", "source": Digits()}
@@ -79,6 +81,23 @@ def test_tuned_dials_are_those_of_the_encoder() -> None:
     assert composed(own, plan.facts).dials["temperature"] == 0.7
     (other,) = runs(sized(source, scale="small", encoder="mlp"), ("simclr",), (0,))
     assert "temperature" not in other.dials, "of another encoder none was tuned"
+
+
+def test_a_page_says_where_dials_come_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = sized(Digits(), scale="small")
+    assert "the recipes' own; none was tuned with the encoder `mlp`" in dials_said(replace(plan, encoder="mlp"), ("a",))
+    command = "counterpoint study league-tuning --source cifar10 --root 'my data'"
+    settings = Settings("conv", (command,), {"simclr": {"lr": 0.1}, "supcon": {"lr": 0.2}})
+    monkeypatch.setattr("counterpoint.studies.simlap.runs.read_settings", lambda: settings)
+    both = dials_said(plan, ("simclr", "simlap", "supcon"), (Target("cifar10", Digits()), Target("b", Digits())))
+    assert "temperature of SimCLR, SupCon are those" in both
+    assert f"held out of the training set of cifar10: `{command}`. SimLAP was not tuned" in both
+    assert "cifar10 is also transferred to here" in both
+    alone = dials_said(plan, ("simclr",), (Target("b", Digits()),))
+    assert "not tuned" not in alone
+    assert "transferred" not in alone
+    (study,) = [find_study("simlap-transfer", source=Digits(), scale="small", options={"targets": "digits="})]
+    assert any("SimLAP, MoCo v3" in text and "not tuned" in text for text in study.about)
 
 
 def test_sizes_by_scale() -> None:

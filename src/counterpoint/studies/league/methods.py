@@ -39,7 +39,7 @@ class Entry:
     views: int
     batch: int
     epochs: int
-    dials: Mapping[str, float] | None = None
+    dials: Mapping[str, Any] | None = None
     encoder: str = ""
 
     @property
@@ -101,7 +101,7 @@ def trained_as(
     epochs: int,
     seed: int = 0,
     place: Mapping[str, str] | None = None,
-    dials: Mapping[str, float] | None = None,
+    dials: Mapping[str, Any] | None = None,
     precision: str = "auto",
 ) -> Cell:
     """A run of a method: batch and epochs are dials where it has them, since much derives from these.
@@ -140,7 +140,7 @@ def entered(
     methods: Iterable[str],
     batch: int,
     epochs: float,
-    tuned: Mapping[str, Mapping[str, float]],
+    tuned: Mapping[str, Mapping[str, Any]],
 ) -> tuple[tuple[Entry, ...], dict[str, str]]:
     """The methods that can be composed for the data, and why others cannot.
 

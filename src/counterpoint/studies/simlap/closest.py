@@ -19,7 +19,7 @@ from counterpoint.studies.simlap.closest_claims import closest_claims
 from counterpoint.studies.simlap.closest_sections import About, closest_sections
 from counterpoint.studies.simlap.judged import judged_on
 from counterpoint.studies.simlap.nearness import UNTRAINED, Near, near, nearest
-from counterpoint.studies.simlap.runs import runs, sized
+from counterpoint.studies.simlap.runs import dials_said, runs, sized
 from counterpoint.studies.study import SEEDS, Cell, Scale, Study
 from counterpoint.studies.transfer import Floor, Target, Transfer
 from counterpoint.types import Source
@@ -185,5 +185,7 @@ def _about(plan: Planned, distances: Near, counts: Sequence[int], targets: Seque
         "SupCon here is the recipe with other positives: where another class was drawn, rows of the anchor's own take "
         "no part, as in SimLAP. The control is SimLAP without its gate and otherwise the same.",
         "Judged by linear probe and by 10 nearest neighbours of the frozen h on "
-        f"{', '.join(target.label for target in targets)}, which no encoder saw. {BLIND}",
+        f"{', '.join(target.label for target in targets)}, which no encoder saw.",
+        dials_said(plan, ("simlap", "supcon"), targets),
+        BLIND,
     )

@@ -19,7 +19,7 @@ from counterpoint.studies.simlap.collapse_claims import collapse_claims
 from counterpoint.studies.simlap.collapse_sections import METHODS, About, collapse_sections
 from counterpoint.studies.simlap.directions import Directions
 from counterpoint.studies.simlap.judged import judged_on
-from counterpoint.studies.simlap.runs import runs, sized
+from counterpoint.studies.simlap.runs import dials_said, runs, sized
 from counterpoint.studies.study import SEEDS, Cell, Scale, Study
 from counterpoint.studies.transfer import Floor, Target, Transfer
 from counterpoint.types import Dataset, Source
@@ -127,6 +127,7 @@ def _about(plan: Planned, lengths: Sequence[int], targets: Sequence[Target]) -> 
         "early one by its rate too, which is how the paper looks at it.",
         "Accuracy is that of a linear probe and of 10 nearest neighbours of the frozen h on "
         f"{', '.join(target.label for target in targets)}, which no encoder saw. The spectrum is that of the unit rows "
-        "of test images of the classes that were trained on. "
-        f"{BLIND}",
+        "of test images of the classes that were trained on.",
+        dials_said(plan, METHODS, targets),
+        BLIND,
     )

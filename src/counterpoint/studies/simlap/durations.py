@@ -18,7 +18,7 @@ from counterpoint.studies.simlap.claims import ASKED, BLIND, PAPER, claim
 from counterpoint.studies.simlap.compared import MEASURES, Line, better, differences, floors, looked_at
 from counterpoint.studies.simlap.judged import judged_on
 from counterpoint.studies.simlap.page import table_of, title_of
-from counterpoint.studies.simlap.runs import EPOCHS, runs, sized
+from counterpoint.studies.simlap.runs import EPOCHS, dials_said, runs, sized
 from counterpoint.studies.statistics import above, each, estimate, paired
 from counterpoint.studies.study import SEEDS, Claim, Decision, Results, Scale, Study
 from counterpoint.studies.transfer import Floor, Target, Transfer
@@ -110,6 +110,7 @@ def simlap_durations(
             "end; a value in the midst of a longer run would be of a rate that is still high.",
             f"Judged by ten neighbours and by a linear probe of h on {', '.join(about.targets)}, which had no part in "
             "training.",
+            dials_said(plan, methods, judges),
             BLIND,
         ),
         source=PAPER,

@@ -19,7 +19,7 @@ from counterpoint.studies.simlap.claims import BLIND
 from counterpoint.studies.simlap.classes import GATED, by_kin, gates_of, kin_scores, short, super_of
 from counterpoint.studies.simlap.gate_page import KINDS, NONE, Grid, gate_claims, gate_sections
 from counterpoint.studies.simlap.judged import OnSource
-from counterpoint.studies.simlap.runs import runs, sized
+from counterpoint.studies.simlap.runs import dials_said, runs, sized
 from counterpoint.studies.study import SEEDS, Cell, Scale, Study, Trained
 from counterpoint.studies.transfer import Target, Transfer, targets_of
 from counterpoint.types import Source
@@ -174,6 +174,7 @@ def simlap_gates(
             f"classes{_hierarchy(plan.dataset.super_classes)}; nothing but the penalty differs. The loss does not "
             "see the scale of a gate, so that a threshold says less than it seems to; the number of dimensions that "
             "count is free of it.",
+            dials_said(plan, (method,), others),
             BLIND,
         ),
         source="Wu et al. 2024",

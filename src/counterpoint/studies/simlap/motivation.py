@@ -15,7 +15,7 @@ from counterpoint.studies.simlap.claims import ASKED, BLIND, PAPER, claim
 from counterpoint.studies.simlap.classes import KINDS, pairs_of_classes, super_of
 from counterpoint.studies.simlap.low_variance import ALONE, ARMS, BINS, SHARE, LowVariance
 from counterpoint.studies.simlap.page import Seeds, bars_of, table_of
-from counterpoint.studies.simlap.runs import runs, sized
+from counterpoint.studies.simlap.runs import dials_said, runs, sized
 from counterpoint.studies.statistics import estimate, greater
 from counterpoint.studies.study import SEEDS, Claim, Results, Scale, Study
 from counterpoint.types import Source
@@ -71,6 +71,7 @@ def simlap_motivation(
             f"{share:.0%} of the dimensions of h are kept. What varies little over a pair may vary little over any "
             "images; so the pair is also measured in random dimensions and in those that vary least over a random set "
             f"of as many images, and a random set of images takes the pair's place.{alone}",
+            dials_said(plan, ("simclr",)),
             BLIND,
         ),
         source="Wu et al. 2024",

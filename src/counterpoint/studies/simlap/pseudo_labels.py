@@ -35,7 +35,7 @@ from counterpoint.studies.simlap.compared import (
 )
 from counterpoint.studies.simlap.judged import judged_on
 from counterpoint.studies.simlap.page import table_of, title_of
-from counterpoint.studies.simlap.runs import runs, sized
+from counterpoint.studies.simlap.runs import dials_said, runs, sized
 from counterpoint.studies.statistics import estimate
 from counterpoint.studies.study import SEEDS, Cell, Claim, Results, Scale, Study, Trained
 from counterpoint.studies.transfer import Floor, Target, Transfer
@@ -104,6 +104,7 @@ def simlap_pseudo_labels(
             "labels and with clusters.",
             f"Judged by ten neighbours and a linear probe of h on {', '.join(about.targets)}, which had no part in "
             "training.",
+            dials_said(plan, (TEACHER, *LEARNERS), judges),
             BLIND,
         ),
         source=PAPER,

@@ -10,7 +10,7 @@ from counterpoint.studies.study import Claim, Decision, Result, Results
 
 __all__ = ["DEFAULT", "SOURCE", "at_setting", "best_lars", "gained", "setting_claims", "spoken"]
 
-DEFAULT = {"setting": "default", "value": "AdamW, 256, .15, 0, layer"}
+DEFAULT = {"setting": "default", "value": "as in other studies"}
 SOURCE = ("source", "learned", "probe")
 NEAR = 0.01  # of an accuracy, within which it is the same
 HALF = 0.5  # of the default's gain over the untrained encoder, below which training barely converged
@@ -34,6 +34,12 @@ def at_setting(results: Results, name: str, value: str, path: Sequence[str] = KN
 
 def _default(results: Results, path: Sequence[str] = KNN) -> dict[int, float]:
     return at_setting(results, "default", "", path)
+
+
+def _at_temperature(results: Results, value: str, path: Sequence[str] = KNN) -> dict[int, float]:
+    """That setting; where it is none it is the default's."""
+    asked = results.asked(setting="temperature", value=value)
+    return at_setting(results, "temperature", value, path) if asked else _default(results, path)
 
 
 def best_lars(results: Results, path: Sequence[str] = KNN) -> dict[int, float]:
@@ -109,12 +115,12 @@ def _numbers() -> list[Claim]:
         return between(gain, -NEAR, NEAR, unit="points", what="a width of 1,024 less one of 256")
 
     def cold_source(results: Results) -> Decision:
-        cold = at_setting(results, "temperature", "0.05", SOURCE)
-        return greater(cold, _default(results, SOURCE), unit="points", what="a temperature of .05 less one of .15")
+        cold, warm = (_at_temperature(results, value, SOURCE) for value in ("0.05", "0.15"))
+        return greater(cold, warm, unit="points", what="a temperature of .05 less one of .15")
 
     def cold(results: Results) -> Decision:
-        cold = at_setting(results, "temperature", "0.05")
-        return greater(cold, _default(results), unit="points", what="a temperature of .05 less one of .15")
+        cold, warm = (_at_temperature(results, value) for value in ("0.05", "0.15"))
+        return greater(cold, warm, unit="points", what="a temperature of .05 less one of .15")
 
     return [
         ruled(

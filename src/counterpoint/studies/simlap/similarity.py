@@ -12,7 +12,7 @@ from counterpoint.studies.league.methods import listed
 from counterpoint.studies.simlap.alike import MEASURES, SETS, SPACES, Inside, Likeness
 from counterpoint.studies.simlap.claims import ASKED, BLIND, PAPER, claim
 from counterpoint.studies.simlap.classes import GATED, short, super_of
-from counterpoint.studies.simlap.runs import GROUPS, runs, sized
+from counterpoint.studies.simlap.runs import GROUPS, dials_said, runs, sized
 from counterpoint.studies.simlap.similarity_sections import About, gap_of, kin_of, similarity_sections
 from counterpoint.studies.statistics import above, greater
 from counterpoint.studies.study import SEEDS, Claim, Scale, Study
@@ -76,6 +76,7 @@ def simlap_similarity(
             "finds that in them images of one class and of two lie farther apart. Fewer dimensions spread cosines by "
             "themselves, so that random dimensions and those of another super-class are measured too, and sets of "
             "unrelated classes in their own. Gates were learned on training images; all cosines are of test images.",
+            dials_said(plan, shown),
             BLIND,
         ),
         source="Wu et al. 2024",

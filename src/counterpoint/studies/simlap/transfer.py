@@ -25,7 +25,7 @@ from counterpoint.studies.simlap.compared import (
 )
 from counterpoint.studies.simlap.judged import OnSource, judged_on
 from counterpoint.studies.simlap.page import table_of, title_of
-from counterpoint.studies.simlap.runs import GROUPS, runs, sized
+from counterpoint.studies.simlap.runs import GROUPS, dials_said, runs, sized
 from counterpoint.studies.statistics import each, estimate, greater
 from counterpoint.studies.study import SEEDS, Claim, Decision, Results, Scale, Study
 from counterpoint.studies.transfer import Floor, Target, Transfer
@@ -100,6 +100,7 @@ def simlap_transfer(
             "linear probe of h, whose penalty is chosen on a part of the training images, and by the votes of ten "
             "neighbours. Raw pixels and the encoder with its first weights are the floor; the test images of the "
             "source's own classes stand beside.",
+            dials_said(plan, tuple(lines), judges),
             BLIND,
         ),
         source=PAPER,

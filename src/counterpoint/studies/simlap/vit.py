@@ -28,7 +28,7 @@ from counterpoint.studies.simlap.compared import (
 )
 from counterpoint.studies.simlap.judged import judged_on
 from counterpoint.studies.simlap.page import title_of
-from counterpoint.studies.simlap.runs import runs, sized
+from counterpoint.studies.simlap.runs import dials_said, runs, sized
 from counterpoint.studies.study import SEEDS, Claim, Results, Scale, Study
 from counterpoint.studies.transfer import Floor, Target, Transfer
 from counterpoint.types import Source
@@ -128,10 +128,10 @@ def simlap_vit(
             f"All train `{encoder}` with patches of {side} pixels on "
             f"{len(plan.dataset.train):,} images of {plan.dataset.name} in batches of {plan.batch}, until they have "
             f"seen as many views as {plan.epochs:g} epochs of two views have. That is very little for a transformer: "
-            "the paper trains ViT-S for 300 epochs of ImageNet. The dials are the recipes' own; none was tuned with "
-            "this encoder.",
+            "the paper trains ViT-S for 300 epochs of ImageNet.",
             f"Judged by ten neighbours of h, the class token, on {', '.join(about.targets)}, at most {READ:,} training "
             f"and {READ:,} test images of each, which had no part in training; a linear probe stands beside.",
+            dials_said(plan, METHODS, judges),
             BLIND,
         ),
         source=PAPER,
