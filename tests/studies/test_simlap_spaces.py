@@ -458,7 +458,7 @@ def _similarity(cell: Any, up: float) -> dict[str, Any]:
             "agreement": agreement,
             "dot": _kin(0.5),
             "matrices": dict.fromkeys(kin, matrix),
-            "untrained": {"kin": kin, "agreement": agreement},
+            "untrained": {"kin": dict.fromkeys(kin, _kin(0.51)), "agreement": agreement},
         }
     }
     if cell.recipe == "simlap":
@@ -562,7 +562,7 @@ def test_the_page_shows_what_was_found(made: Mapping[str, Study], name: str, tmp
     assert (
         count
         == {
-            "motivation": {Bars: 2, Heat: 0, Histogram: 4, Points: 0, Table: 1},
+            "motivation": {Bars: 3, Heat: 0, Histogram: 4, Points: 0, Table: 1},
             "gates": {Bars: 2, Heat: 1, Histogram: 2, Points: 0, Table: 3},
             "similarity": {Bars: 2, Heat: 8, Histogram: 0, Points: 0, Table: 4},
             "maps": {Bars: 3, Heat: 0, Histogram: 0, Points: 3, Table: 2},

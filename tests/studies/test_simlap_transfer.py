@@ -108,6 +108,10 @@ def test_sizes_by_scale() -> None:
     part = sized(Digits(), scale="full", classes="3; 5;7")
     assert part.dataset.classes == ("3", "5", "7")
     assert part.facts.classes == 3
+    turned = sized(Digits(), scale="full", classes=("7", "3", "5", "3"))
+    assert part_to_json(turned.source) == part_to_json(part.source), "the same data, so the same runs"
+    with pytest.raises(CounterpointError, match="studies of SimLAP need images"):
+        sized(None, scale="small")
     with pytest.raises(CounterpointError, match="no class 'ten'"):
         sized(Digits(), scale="full", classes=("3", "ten"))
     with pytest.raises(CounterpointError, match="name it by --source"):
@@ -158,7 +162,8 @@ def test_without_data_to_transfer_to_nothing_begins(name: str) -> None:
     ("name", "options", "match"),
     [
         ("simlap-durations", {"durations": "long"}, "give epochs, as 8,32,96"),
-        ("simlap-durations", {"durations": (0, 3)}, "all above 0"),
+        ("simlap-durations", {"durations": (0, 3)}, "whole numbers of epochs"),
+        ("simlap-durations", {"durations": ".6,.9"}, "whole numbers of epochs"),
         ("simlap-durations", {"durations": None, "seeds": (0,), "classes": "x"}, "no class 'x'"),
         ("simlap-pseudo-labels", {"clusters": 1}, "give 2 up to"),
         ("simlap-pseudo-labels", {"clusters": 5000}, "number of images, 1,000"),

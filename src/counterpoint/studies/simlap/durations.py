@@ -133,8 +133,9 @@ def _durations(given: str | float | Iterable[float] | None) -> tuple[float, ...]
         found = tuple(sorted({float(value) for value in listed}))
     except (ValueError, TypeError) as error:
         raise RecipeError(f"simlap-durations: durations is {given!r}; give epochs, as 8,32,96") from error
-    if not found or found[0] <= 0:
-        raise RecipeError(f"simlap-durations: durations is {given!r}; give one or more, all above 0")
+    # Of a part of an epoch methods of one view and of two would see other numbers of views, and two might be one run.
+    if not found or found[0] < 1 or any(value != int(value) for value in found):
+        raise RecipeError(f"simlap-durations: durations is {given!r}; give whole numbers of epochs, 1 or more")
     return found
 
 

@@ -13,7 +13,7 @@ from counterpoint.report.exhibits import Exhibit, Heat, Histogram, Section
 from counterpoint.report.numbers import in_points, per_cent
 from counterpoint.studies.simlap.claims import PAPER, claim
 from counterpoint.studies.simlap.page import Seeds, bars_of, table_of
-from counterpoint.studies.statistics import above, each, estimate, greater
+from counterpoint.studies.statistics import each, estimate, greater
 from counterpoint.studies.study import Claim, Results
 
 __all__ = ["KINDS", "NONE", "Grid", "gate_claims", "gate_sections"]
@@ -78,13 +78,12 @@ def _accuracy(results: Results, penalty: str, measure: str, encoder: str = "lear
 # ---------------------------------------------------------------- claims
 
 
-def gate_claims(grid: Grid, labels: Sequence[str], *, kin: bool) -> tuple[Claim, ...]:
+def gate_claims(grid: Grid, labels: Sequence[str]) -> tuple[Claim, ...]:
     """All of them.
 
     Args:
         grid: of penalties.
         labels: of the data on which encoders are judged, their own first.
-        kin: whether the data have super-classes.
     """
     printed, binary = grid.most("printed"), grid.most("binary")
     weight = f"{max(grid.weights):g}"
@@ -159,19 +158,6 @@ def gate_claims(grid: Grid, labels: Sequence[str], *, kin: bool) -> tuple[Claim,
                 where=f"{PAPER}, ablations",
                 published="82.9 % without, 83.2 % with it",
                 origin="paper",
-            )
-        )
-    if kin:
-        made.append(
-            claim(
-                "kin-share-gates",
-                "Gates of classes of one super-class overlap more than those of others, which nobody told them.",
-                "AUROC of the overlap of two gates as a sign of one super-class, without a penalty.",
-                "it is above 50 %",
-                lambda results: above(
-                    _gates(results, NONE, "overlap", "auroc"), 0.5, unit="share", what="the AUROC of the overlap"
-                ),
-                where=f"{PAPER}, heat map of gates",
             )
         )
     return tuple(made)

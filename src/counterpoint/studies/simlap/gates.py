@@ -180,7 +180,7 @@ def simlap_gates(
         source="Wu et al. 2024",
         cells=tuple(sorted(cells, key=lambda cell: seeds.index(cell.seed))),
         evaluators=(GateReading(), *judges),
-        claims=gate_claims(grid, labels, kin=plan.dataset.super_of is not None),
+        claims=gate_claims(grid, labels),
         sections=partial(gate_sections, grid=grid, labels=labels),
     )
 

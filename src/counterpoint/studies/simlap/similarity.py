@@ -158,6 +158,21 @@ def _claims(gated: str, *, kin: bool, top: int) -> tuple[Claim, ...]:
 
 
 def _knows(gated: str, measure: str) -> Claim:
+    if measure == "features":
+        return claim(
+            "features-know-kin",
+            "Classes of one super-class are more alike than others by their features, and training taught that.",
+            f"AUROC of the likeness as a sign of one super-class, over pairs of classes; {MEASURES[measure]}; less "
+            "that of the untrained encoder, which knows colours at least.",
+            "the difference is above 0",
+            lambda results: greater(
+                kin_of(results, gated, measure),
+                kin_of(results, gated, measure, first=True),
+                unit="points",
+                what="the AUROC, trained less untrained,",
+            ),
+            where=f"{PAPER}, similarity of classes",
+        )
     return claim(
         f"{measure}-know-kin",
         f"Classes of one super-class are more alike than others by their {measure}.",
