@@ -90,7 +90,7 @@ def test_what_is_none_is_said(asked, said):
 def test_a_name_of_several_classes_is_no_choice():
     names = ("crane, bird", "crane, machine", "maillot", "maillot, tank suit", "cat")
     zoo = Zoo(names, flat=True)
-    with pytest.raises(SourceError, match="'crane' is the name of several classes of 'zoo' .crane, bird; crane, mach"):
+    with pytest.raises(SourceError, match=r"'crane' is the name of several classes of 'zoo' .crane, bird; crane, mach"):
         Restricted(zoo, ("crane", "cat")).load()
     assert Restricted(zoo, ("machine", "cat")).load().classes == ("crane, machine", "cat")
     assert Restricted(zoo, ("maillot", "cat")).load().classes == ("maillot", "cat"), "it is the whole name of one"

@@ -169,7 +169,7 @@ def test_options_that_are_none(options: Mapping[str, Any], said: str) -> None:
 def test_classes_are_near_by_the_run_that_other_studies_have(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     small: dict[str, Any] = {"source": Digits(), "scale": "small", "encoder": "mlp", "targets": "digits="}
-    with pytest.raises(CounterpointError, match="no finished run .*simclr-digits-0.* simlap-transfer first"):
+    with pytest.raises(CounterpointError, match=r"no finished run .*simclr-digits-0.* simlap-transfer first"):
         simlap_closest(**small)
     assert "random weights" in simlap_closest(**small, frozen="untrained").about[1]
     plan = sized(Digits(), scale="smoke")
@@ -214,7 +214,7 @@ def _results(cost: Mapping[tuple[str, str], float]) -> Results:
                 place = {"method": method, "gate": gate, "positives": n, "by": by}
                 if place == BARE:
                     bare = {"mean": {"knn": 0.3, "probe": 0.3}, "a": both}
-                    found["floor"] = {"untrained": bare, "pixels": bare}
+                    found |= {"floor": {"untrained": bare}, "pixels": {"pixels": bare}}
                 made.append(Result(Cell(place, method, Digits(), "mlp", seed), Path("x"), found))
     return Results(tuple(made))
 

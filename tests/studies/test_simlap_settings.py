@@ -198,7 +198,7 @@ def _results(gain: Mapping[tuple[str, str], tuple[float, float]], ill: Mapping[t
             both = dict.fromkeys(("knn", "probe"), 0.5 + on_other + noise)
             found: dict[str, Any] = {"source": source, "transfer": {"learned": {"mean": both, "a": both}}}
             if key == VALUES[0]:
-                source["untrained"] = dict.fromkeys(("knn", "probe"), 0.4)
+                found["source-floor"] = {"untrained": dict.fromkeys(("knn", "probe"), 0.4)}
                 found["floor"] = {"untrained": {"mean": dict.fromkeys(("knn", "probe"), 0.3)}}
             found["course"] = {
                 "healthy": fate == "healthy",

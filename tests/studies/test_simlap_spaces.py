@@ -443,8 +443,9 @@ def _gates(cell: Any, up: float) -> dict[str, Any]:
         "dimensions": [4, 7, 1],
         "hundredths": [[1, 2, 3], [9, 9, 9]],
     }
-    accuracy = {name: {"probe": 0.7 - up * printed, "knn": 0.6} for name in ("learned", "untrained", "pixels")}
-    return {"gates": {**own, "untrained": own, "map": picture}, "source": accuracy}
+    accuracy = {"probe": 0.7 - up * printed, "knn": 0.6}
+    bare = {"source-floor": {"untrained": accuracy}, "source-pixels": {"pixels": accuracy}} if penalty == "none" else {}
+    return {"gates": {**own, "untrained": own, "map": picture}, "source": {"learned": accuracy}, **bare}
 
 
 def _similarity(cell: Any, up: float) -> dict[str, Any]:
@@ -531,7 +532,10 @@ def test_one_seed_decides_nothing(made: Mapping[str, Study], name: str) -> None:
 
 def test_gates_are_judged_on_other_data_too() -> None:
     study = _study("gates", seeds=(0, 1, 2), targets=(Target("letters", Digits()), Target("shapes", Digits())))
-    assert [evaluator.name for evaluator in study.evaluators] == ["gates", "source", "transfer"]
+    assert [evaluator.name for evaluator in study.evaluators] == [
+        *("gates", "source", "source-floor", "source-pixels"),
+        *("transfer", "floor", "pixels"),
+    ]
 
     def found(cell: Any, up: float) -> dict[str, Any]:
         knn = 0.5 + (up + 0.001 * cell.seed) * cell.place["penalty"].startswith("printed")

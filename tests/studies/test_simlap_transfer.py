@@ -207,7 +207,8 @@ def _results(
         images = {target: {"train": 10, "test": 5} for target in _targets(study)}
         return {
             "transfer": {"learned": held, "images": images},
-            "floor": {"untrained": floor, "pixels": floor},
+            "floor": {"untrained": floor},
+            "pixels": {"pixels": floor},
             "source": {"learned": {"probe": own(cell) + 0.0001 * cell.seed, "knn": own(cell)}},
             "clusters": {"nmi": 0.4, "ari": 0.2, "used": 9, "smallest": 1, "median": 20, "largest": 60},
         }

@@ -30,7 +30,7 @@ from counterpoint.studies.cells import (
     seconds_of,
     what,
 )
-from counterpoint.studies.study import Cell, Evaluator, Result, Results, Study
+from counterpoint.studies.study import Cell, Evaluator, Only, Result, Results, Study
 
 __all__ = ["Answer", "Busy", "Done", "answer_of", "gather", "lacking", "note", "perform", "read_answer"]
 
@@ -70,7 +70,12 @@ class Answer:
 
 def answer_of(folder: Path, evaluator: Evaluator) -> Path:
     """The file of an evaluator's answer about a cell; another one for other numbers of the evaluator."""
-    return folder / "answers" / f"{evaluator.name}-{digest(what(part_to_json(evaluator)))}.json"
+    return folder / "answers" / f"{evaluator.name}-{digest(what(_stored(evaluator)))}.json"
+
+
+def _stored(evaluator: Evaluator) -> Any:
+    """What answers, without of which cells it is asked."""
+    return part_to_json(evaluator.evaluator if isinstance(evaluator, Only) else evaluator)
 
 
 def read_answer(path: Path) -> Answer | None:
@@ -237,7 +242,7 @@ def _ask(
             found = _json(evaluator(opened))
             path.parent.mkdir(exist_ok=True)
             seconds = round(time.perf_counter() - began, 3)
-            write_json(path, {"evaluator": part_to_json(evaluator), "seconds": seconds, "answer": found})
+            write_json(path, {"evaluator": _stored(evaluator), "seconds": seconds, "answer": found})
             _failure(path).unlink(missing_ok=True)
         except Exception as error:
             errors.append(f"{evaluator.name}: {note(path, error)}")

@@ -17,11 +17,11 @@ from counterpoint.studies.league.make import Planned
 from counterpoint.studies.simlap.claims import BLIND
 from counterpoint.studies.simlap.closest_claims import closest_claims
 from counterpoint.studies.simlap.closest_sections import About, closest_sections
-from counterpoint.studies.simlap.judged import judged_on
+from counterpoint.studies.simlap.judged import floors_of, judged_on
 from counterpoint.studies.simlap.nearness import UNTRAINED, Near, near, nearest, shared_run
 from counterpoint.studies.simlap.runs import dials_said, runs, sized
 from counterpoint.studies.study import SEEDS, Cell, Scale, Study
-from counterpoint.studies.transfer import Floor, Target, Transfer
+from counterpoint.studies.transfer import Target, Transfer
 from counterpoint.types import Source
 
 __all__ = ["COUNTS", "Drawn", "closest_cells", "simlap_closest"]
@@ -97,7 +97,7 @@ def simlap_closest(
         about=_about(plan, distances, chosen, judges),
         source="Wu et al. 2024, the experiment on IN25 whose positives are of the N closest classes",
         cells=closest_cells(plan, distances, chosen, seeds),
-        evaluators=(Transfer(judges, c=c), Floor(judges, tuple(at.items()), c=c)),
+        evaluators=(Transfer(judges, c=c), *floors_of(partial(Transfer, judges, c=c), at, seeds)),
         claims=closest_claims(chosen, kinds),
         sections=partial(closest_sections, about=about),
     )

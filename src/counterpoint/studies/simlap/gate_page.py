@@ -12,6 +12,7 @@ from counterpoint.report.charts import Axis, Chart, Line
 from counterpoint.report.exhibits import Exhibit, Heat, Histogram, Section
 from counterpoint.report.numbers import in_points, per_cent
 from counterpoint.studies.simlap.claims import PAPER, claim
+from counterpoint.studies.simlap.judged import FLOOR, SOURCE_FLOOR
 from counterpoint.studies.simlap.page import Seeds, bars_of, table_of
 from counterpoint.studies.statistics import each, estimate, greater
 from counterpoint.studies.study import Claim, Results
@@ -71,8 +72,9 @@ def _gates(results: Results, penalty: str, *path: str) -> Seeds:
 
 def _accuracy(results: Results, penalty: str, measure: str, encoder: str = "learned", label: str = "") -> Seeds:
     """On test images of the data that was trained on, or of those of a label."""
-    path = ("transfer", encoder, label, measure) if label else ("source", encoder, measure)
-    return results.values(*path, penalty=penalty)
+    learned = ("transfer" if label else "source", "learned")
+    path = learned if encoder == "learned" else (FLOOR if label else SOURCE_FLOOR)[encoder]
+    return results.values(*path, *([label] if label else []), measure, penalty=penalty)
 
 
 # ---------------------------------------------------------------- claims

@@ -15,12 +15,12 @@ from counterpoint.studies.cells import dials_of
 from counterpoint.studies.league.evaluators import Course
 from counterpoint.studies.league.make import Planned
 from counterpoint.studies.simlap.claims import BLIND
-from counterpoint.studies.simlap.judged import OnSource, judged_on
+from counterpoint.studies.simlap.judged import OnSource, floors_of, judged_on
 from counterpoint.studies.simlap.runs import dials_said, runs, sized
 from counterpoint.studies.simlap.settings_claims import DEFAULT, setting_claims
 from counterpoint.studies.simlap.settings_sections import About, setting_sections
 from counterpoint.studies.study import SEEDS, Cell, Scale, Study
-from counterpoint.studies.transfer import Floor, Target, Transfer
+from counterpoint.studies.transfer import Target, Transfer
 from counterpoint.types import Source
 
 __all__ = ["Setting", "setting_cells", "settings_of", "simlap_settings"]
@@ -82,7 +82,6 @@ def simlap_settings(
     judges = judged_on("simlap-settings", targets, scale)
     seeds = SEEDS[scale] if seeds is None else tuple(seeds)
     c = 0.01 if scale == "smoke" else None
-    at = tuple(DEFAULT.items())
     every = tuple(one for one in settings_of(plan) if scale != "smoke" or one.name in BRIEFLY)
     about = About(tuple((one.name, one.value) for one in every), tuple(target.label for target in judges))
     return Study(
@@ -91,7 +90,13 @@ def simlap_settings(
         about=_about(plan, judges),
         source="Wu et al. 2024, the ablations at 100 epochs, and the text on the projector's normalisation",
         cells=setting_cells(plan, every, seeds),
-        evaluators=(Transfer(judges, c=c), Floor(judges, at, c=c), OnSource(at, c=c), Course()),
+        evaluators=(
+            Transfer(judges, c=c),
+            *floors_of(partial(Transfer, judges, c=c), DEFAULT, seeds),
+            OnSource(c=c),
+            *floors_of(partial(OnSource, c=c), DEFAULT, seeds),
+            Course(),
+        ),
         claims=setting_claims(),
         sections=partial(setting_sections, about=about),
     )

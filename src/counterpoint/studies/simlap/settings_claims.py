@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from counterpoint.report.numbers import in_points
 from counterpoint.studies.ruled import ruled
-from counterpoint.studies.simlap.judged import KNN
+from counterpoint.studies.simlap.judged import KNN, SOURCE_FLOOR
 from counterpoint.studies.statistics import above, below, between, each, greater
 from counterpoint.studies.study import Claim, Decision, Result, Results
 
@@ -93,7 +93,7 @@ def gained(results: Results, name: str, value: str) -> dict[int, float]:
         name: of the setting.
         value: of it.
     """
-    untrained = results.values("source", "untrained", "probe", **DEFAULT)
+    untrained = results.values(*SOURCE_FLOOR["untrained"], "probe", **DEFAULT)
     gone = {r.cell.seed for r in results.asked(setting=name, value=value) if r.diverged}
     own = {**at_setting(results, name, value, SOURCE), **{seed: untrained[seed] for seed in gone & untrained.keys()}}
     measures = [own, _default(results, SOURCE), untrained]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from counterpoint.report.charts import Axis
 from counterpoint.report.exhibits import Exhibit, Section, Table
 from counterpoint.report.numbers import in_points
-from counterpoint.studies.simlap.judged import KNN, PROBE
+from counterpoint.studies.simlap.judged import FLOOR, KNN, PROBE, SOURCE_FLOOR
 from counterpoint.studies.simlap.page import bars_of
 from counterpoint.studies.simlap.settings_claims import DEFAULT, SOURCE, at_setting, spoken
 from counterpoint.studies.statistics import estimate, paired
@@ -119,7 +119,7 @@ def _table(results: Results, about: About) -> Table:
 
 def _bare(results: Results, key: str, path: Sequence[str]) -> dict[int, float]:
     """The same measure of what needs no training, for each seed."""
-    return results.values("floor" if path[0] == "transfer" else path[0], key, *path[2:], **DEFAULT)
+    return results.values(*(FLOOR if path[0] == "transfer" else SOURCE_FLOOR)[key], *path[2:], **DEFAULT)
 
 
 def _each(results: Results, about: About) -> Table:

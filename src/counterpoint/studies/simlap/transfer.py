@@ -23,17 +23,17 @@ from counterpoint.studies.simlap.compared import (
     side_by_side,
     told,
 )
-from counterpoint.studies.simlap.judged import OnSource, judged_on
+from counterpoint.studies.simlap.judged import OnSource, floors_of, judged_on
 from counterpoint.studies.simlap.page import table_of, title_of
 from counterpoint.studies.simlap.runs import GROUPS, dials_said, runs, sized
 from counterpoint.studies.statistics import each, estimate, greater
 from counterpoint.studies.study import SEEDS, Claim, Decision, Results, Scale, Study
-from counterpoint.studies.transfer import Floor, Target, Transfer
+from counterpoint.studies.transfer import Target, Transfer
 from counterpoint.types import Source
 
 __all__ = ["simlap_transfer"]
 
-AT = {"method": "simclr"}
+AT = {"method": "simlap"}  # whose runs other studies have too
 TABLE = f"{PAPER}, the table of transfer by linear probe (ImageNet, ResNet-50)"
 NEIGHBOURS = f"{PAPER}, the table of kNN by source of labels (ImageNet, ResNet-50)"
 
@@ -105,7 +105,7 @@ def simlap_transfer(
         ),
         source=PAPER,
         cells=runs(plan, tuple(lines), seeds),
-        evaluators=(Transfer(judges, c=c), Floor(judges, tuple(AT.items()), c=c), OnSource(c=c)),
+        evaluators=(Transfer(judges, c=c), *floors_of(partial(Transfer, judges, c=c), AT, seeds), OnSource(c=c)),
         claims=transfer_claims(lines),
         sections=partial(transfer_sections, about=about),
     )

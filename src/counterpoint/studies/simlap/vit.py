@@ -26,11 +26,11 @@ from counterpoint.studies.simlap.compared import (
     side_by_side,
     told,
 )
-from counterpoint.studies.simlap.judged import judged_on
+from counterpoint.studies.simlap.judged import floors_of, judged_on
 from counterpoint.studies.simlap.page import title_of
 from counterpoint.studies.simlap.runs import dials_said, runs, sized
 from counterpoint.studies.study import SEEDS, Claim, Results, Scale, Study
-from counterpoint.studies.transfer import Floor, Target, Transfer
+from counterpoint.studies.transfer import Target, Transfer
 from counterpoint.types import Source
 
 __all__ = ["simlap_vit", "vit_claims"]
@@ -136,7 +136,7 @@ def simlap_vit(
         ),
         source=PAPER,
         cells=runs(plan, METHODS, seeds, settings=settings),
-        evaluators=(Transfer(judges, c=c), Floor(judges, tuple(AT.items()), c=c)),
+        evaluators=(Transfer(judges, c=c), *floors_of(partial(Transfer, judges, c=c), AT, seeds)),
         claims=vit_claims(about),
         sections=partial(vit_sections, about=about),
     )
