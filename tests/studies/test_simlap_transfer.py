@@ -15,7 +15,7 @@ from counterpoint.report.exhibits import Section, Table
 from counterpoint.run import Run
 from counterpoint.serving import PseudoLabelled, keep_labels
 from counterpoint.sources import Digits
-from counterpoint.studies.cells import Shelf, asked_for, composed
+from counterpoint.studies.cells import Shelf, asked_for, composed, folder_of
 from counterpoint.studies.claims import decide
 from counterpoint.studies.conduct import find_study
 from counterpoint.studies.league.settings import Settings
@@ -28,6 +28,7 @@ from counterpoint.studies.simlap.transfer import simlap_transfer
 from counterpoint.studies.simlap.vit import simlap_vit
 from counterpoint.studies.study import Cell, Result, Results, Study, Trained
 from counterpoint.studies.transfer import Target
+from counterpoint.studies.work import answer_of
 from counterpoint.types import Dataset
 
 SMOKE: dict[str, Any] = {"scale": "smoke", "source": Digits()}
@@ -40,6 +41,21 @@ MAKES: dict[str, Callable[..., Study]] = {
 
 
 # ---------------------------------------------------------------- the runs that studies share
+
+
+def test_what_needs_no_training_is_asked_of_the_same_runs(tmp_path: Path) -> None:
+    """Of each seed the untrained encoder once, and raw pixels once, whichever study asks."""
+    names = ("transfer", "durations", "pseudo-labels", "closest", "settings", "gates")
+    asked: dict[str, set[Path]] = {"floor": set(), "pixels": set()}
+    for name in names:
+        given = {"targets": "digits=", **({"frozen": "untrained"} if name == "closest" else {})}
+        study = find_study(f"simlap-{name}", source=Digits(), scale="full", seeds=(0, 1), options=given)
+        for kind, paths in asked.items():
+            (judge,) = (one for one in study.evaluators if one.name == kind)
+            own = {answer_of(folder_of(cell, tmp_path), judge) for cell in study.cells if judge.wanted(cell)}
+            assert len(own) == (2 if kind == "floor" else 1), (name, kind)
+            paths |= own
+    assert {kind: len(paths) for kind, paths in asked.items()} == {"floor": 2, "pixels": 1}
 
 
 def test_all_methods_see_as_many_views() -> None:

@@ -136,6 +136,20 @@ def test_first_of_each() -> None:
     assert torch.equal(dataset.train.rows(first_of_each(labels=dataset.train.labels, most=6)).images, part.images)  # pyright: ignore[reportArgumentType]
 
 
+def test_images_are_fitted_as_they_are_asked_for() -> None:
+    images = Planted(channels=3, size=16).load().train.images
+    whole = sources.fit_images(images, 8)
+    fitted = transfer._fitted(Target("coloured", Planted(channels=3, size=16)), 8, None).train
+    assert not isinstance(fitted.images, torch.Tensor), "none is there before"
+    assert fitted.images.shape == (60, 3, 8, 8)
+    assert torch.equal(fitted.images[:], whole)
+    assert torch.equal(fitted.images[7:9], whole[7:9])
+    grey = transfer._fitted(Target("grey", Planted(channels=3, size=16)), 8, 1).train.images
+    assert torch.equal(
+        grey[:], sources.fit_images(sources.in_channels(Planted(channels=3, size=16).load().train.images, 1), 8)
+    )
+
+
 # ---------------------------------------------------------------- what needs no training
 
 

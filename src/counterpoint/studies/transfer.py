@@ -6,11 +6,15 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
+from torch import Tensor
+
 from counterpoint import sources
 from counterpoint.embed import embed, pixels
 from counterpoint.errors import RecipeError, SourceError
 from counterpoint.evaluation import knn_accuracy, linear_probe
 from counterpoint.model import Model
+from counterpoint.sources.ondemand import OnDemand
 from counterpoint.studies.restricted import first_of_each
 from counterpoint.studies.study import Cell, Trained
 from counterpoint.types import Dataset, Embeddings, Source, Split
@@ -120,15 +124,23 @@ def _of_pixels(target: Target, size: int, k: int, c: float | None) -> dict[str, 
     return _judged(train, test, k, c, 0)
 
 
-@lru_cache(maxsize=16)
 def _fitted(target: Target, size: int, channels: int | None) -> Dataset:
-    """A target's data as an encoder of that size and those channels takes it; None: in its own."""
+    """A target's data as an encoder of that size and those channels takes it; None: in its own.
+
+    Images are brought to it as they are asked for, since several sets of photos at that size would fill the memory.
+    """
     whole = _first(target)
 
     def fit(split: Split) -> Split:
-        images = split.images[:]
-        images = images if channels is None else sources.in_channels(images, channels)
-        return replace(split, images=sources.fit_images(images, size), views=())
+        images = split.images
+
+        def read(rows: Tensor) -> Tensor:
+            some = images[rows]
+            return sources.fit_images(some if channels is None else sources.in_channels(some, channels), size)
+
+        side = (channels or images.shape[1], size, size)
+        fitted = OnDemand(read, torch.arange(len(split)), side, f"{whole.name} at {size} px")
+        return replace(split, images=fitted, views=())
 
     return replace(whole, train=fit(whole.train), test=fit(whole.test), unlabelled=None)
 
