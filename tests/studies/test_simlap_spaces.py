@@ -14,7 +14,7 @@ from torch import Tensor
 from counterpoint.errors import CounterpointError
 from counterpoint.model import Model
 from counterpoint.negatives import Gates
-from counterpoint.random import Streams
+from counterpoint.random import Stream, Streams
 from counterpoint.recipe import Recipe
 from counterpoint.report.charts import Chart
 from counterpoint.report.exhibits import Bars, Heat, Histogram, Points, Table
@@ -277,6 +277,14 @@ def test_a_subspace_that_parts_its_classes_has_a_wider_gap() -> None:
     assert found["drawn"]["count"] == 3
     shuffled = Inside(top=10, pairs=9).read(gates[:, Streams(0).at("x").permutation(40)], _rows(z, labels, above, z), 0)
     assert shuffled["supers"]["own"] < found["supers"]["own"] - 0.2
+
+
+def test_the_control_is_of_as_many_classes_where_there_are() -> None:
+    above = torch.tensor([0, 0, 0, 1, 2, 2, 2, 2, 3, 3])
+    drawn = [Inside()._others((0, 1, 2), above, "supers", Stream(seed)) for seed in range(20)]
+    assert all(len(own) == 3 and set(above[own].tolist()) == {2} for own in drawn)
+    large = [Inside()._others((4, 5, 6, 7), above, "supers", Stream(seed)) for seed in range(20)]
+    assert {tuple(sorted(own)) for own in large} == {(0, 1, 2)}, "none has four, so the largest"
 
 
 def test_likeness_of_images_gates_and_embeddings() -> None:

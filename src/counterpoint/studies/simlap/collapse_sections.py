@@ -94,7 +94,10 @@ def _transfer(results: Results, about: About) -> Section:
         if values:
             change = -sum(values.values()) / len(values)
             told.append(f"{name} {'gains' if change >= 0 else 'loses'} {in_points(abs(change))}")
-    title = "In the last three quarters of training: " + ", ".join(told) if told else "Nothing is judged yet"
+    title = "Nothing is judged yet"
+    if told:
+        before, last = (f"{about.views(length):,.0f}" for length in about.lengths[-2:])
+        title = f"From {before} to {last} views of each image: {', '.join(told)}"
     words: list[str] = []
     if told:
         seeds = max(len(lost(results, method, about.lengths)) for method in METHODS)

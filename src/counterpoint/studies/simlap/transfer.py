@@ -1,7 +1,8 @@
 """Transfer: arbitrary pairs against instance and class pairs, trained on one data set and tested on others.
 
 What it costs at full scale, with `conv` on 16,350 images of 32 pixels and four sets that are transferred to: 18 runs of
-200 s of one core, 75 s to read each, and 200 s for what needs no training of each seed: .75 hours of two cores.
+200 s of one core, 75 s to read each, and some 200 s for what needs no training of each seed, which other studies of the
+same runs share: .75 hours of two cores.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

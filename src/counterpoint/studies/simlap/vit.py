@@ -108,7 +108,7 @@ def simlap_vit(
             epochs=epochs or EPOCHS[scale],
             classes=classes,
         )
-    plan = replace(whole, batch=BATCH)
+    plan = replace(whole, batch=min(BATCH, len(whole.dataset.train)))
     judges = tuple(
         replace(target, most=min(target.most, READ), tested=target.tested or READ)
         for target in judged_on("simlap-vit", targets, scale)
