@@ -5,7 +5,7 @@ import torch
 from torch.nn.functional import cosine_similarity
 
 from counterpoint.errors import ShapeError
-from counterpoint.evaluation.gate_order import _disjoint, gate_order
+from counterpoint.evaluation.gate_order import disjoint_pairs, gate_order
 from counterpoint.random import Stream, Streams
 
 CLASSES, WIDTH = 4, 32
@@ -56,7 +56,7 @@ def test_rates_of_all_and_of_none_are_not_certain():
 def test_similarities_and_rates_are_those_of_plain_loops():
     z, labels, gates = made(40)
     found = gate_order(z, labels, gates, pairs=200, seed=3)
-    first, second = _disjoint(labels, 200, Streams(3).at("pairs"))
+    first, second = disjoint_pairs(labels, 200, Streams(3).at("pairs"))
     own, whole, above = [], [], 0
     for i, j in zip(first.tolist(), second.tolist(), strict=True):
         assert labels[i] == labels[j]
@@ -71,12 +71,12 @@ def test_similarities_and_rates_are_those_of_plain_loops():
 
 def test_no_image_is_in_two_pairs():
     labels = torch.tensor([0] * 7 + [1] * 4 + [2] + [-1] * 5)
-    first, second = _disjoint(labels, 100, Stream(0))
+    first, second = disjoint_pairs(labels, 100, Stream(0))
     used = torch.cat((first, second)).tolist()
     assert len(used) == len(set(used)) == 2 * (3 + 2)
     assert torch.equal(labels[first], labels[second])
     assert (labels[used] >= 0).all()
-    assert len(_disjoint(labels, 2, Stream(0))[0]) == 2
+    assert len(disjoint_pairs(labels, 2, Stream(0))[0]) == 2
 
 
 def test_what_cannot_be_compared_is_one_sentence():

@@ -23,6 +23,7 @@ from counterpoint.studies.league.methods import entered, listed, trained_as
 from counterpoint.studies.league.selection import Observed, judged, left_out, together
 from counterpoint.studies.league.settings import Settings, read_settings
 from counterpoint.studies.league.standing import Crossed, crossed, gap, learned
+from counterpoint.studies.league_tuning import league_tuning
 from counterpoint.studies.long_tailed import LongTailed
 from counterpoint.studies.scores import _right, unpacked
 from counterpoint.types import Dataset, Split
@@ -131,7 +132,8 @@ def test_the_best_trial_is_chosen_and_of_equals_the_first() -> None:
 
 def _tuned(folder: Path, rows: Sequence[Mapping[str, str]]) -> Path:
     (folder / "tables").mkdir(parents=True, exist_ok=True)
-    (folder / "study.json").write_text(json.dumps({"command": 'counterpoint study league-tuning --source "x"'}))
+    command = f'counterpoint study league-tuning --source "data {folder.name}"'
+    (folder / "study.json").write_text(json.dumps({"command": command}))
     with (folder / "tables" / "trials.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
@@ -146,12 +148,32 @@ def test_settings_are_written_and_read_again(tmp_path: Path, capsys: pytest.Capt
     main([str(_tuned(tmp_path / "two", [_row("a", "0.5", "0.3")])), str(file)])
     found = read_settings(file)
     assert found.dials == {"a": {"lr": 0.3}, "b": {"lr": 1e-05}}
-    assert found.how == 'counterpoint study league-tuning --source "x"'
+    assert found.data == ("data one", "data two"), "what stays was chosen by the first"
+    assert found.how == " and ".join(f'`counterpoint study league-tuning --source "{name}"`' for name in found.data)
+    main([str(tmp_path / "one"), str(file)])
+    assert read_settings(file).data == ("data one",), "nothing of the other is left"
+    main([str(_tuned(tmp_path / "two", [_row("a", "0.5", "0.3")])), str(file)])
+    before = file.read_text()
+    main([str(tmp_path / "two"), str(file)])
+    assert file.read_text() == before
     assert found.of("conv") == found.dials
     assert found.of("mlp") == {}
     assert "1 of 1 methods chosen; 1 kept" in capsys.readouterr().out
     main([str(_tuned(tmp_path / "three", [_row("c", "0.5", "0.7", encoder="mlp")])), str(file)])
     assert read_settings(file).dials == {"c": {"lr": 0.7}}, "dials of another encoder do not stay"
+    assert read_settings(file).data == ("data three",), "nor what chose them"
+    assert Settings("conv", ("counterpoint study league-tuning",)).data == ()
+
+
+def test_simlap_is_tuned_as_all_others_are() -> None:
+    every = ("simclr", "simlap", "simlap_moco")
+    study = league_tuning(source=Digits(), scale="full", methods=",".join(every))
+    tried = {name: [cell for cell in study.cells if cell.place["method"] == name] for name in every}
+    assert {name: len(cells) for name, cells in tried.items()} == dict.fromkeys(every, 6)
+    assert len({str(cell.source) for cell in study.cells}) == 1
+    epochs = {name: {int(cell.dials["epochs"]) for cell in cells} for name, cells in tried.items()}
+    assert {name: len(own) for name, own in epochs.items()} == dict.fromkeys(every, 1)
+    assert epochs["simlap"].pop() == 2 * epochs["simclr"].pop(), "one view of an image, twice the passes"
 
 
 def test_wrong_settings_are_told_in_a_sentence(tmp_path: Path) -> None:

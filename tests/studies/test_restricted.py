@@ -85,3 +85,16 @@ def test_what_is_left_keeps_its_super_classes():
 def test_what_is_none_is_said(asked, said):
     with pytest.raises(SourceError, match=said):
         Restricted(Zoo(), asked).load()
+
+
+def test_a_name_of_several_classes_is_no_choice():
+    names = ("crane, bird", "crane, machine", "maillot", "maillot, tank suit", "cat")
+    zoo = Zoo(names, flat=True)
+    with pytest.raises(SourceError, match=r"'crane' is the name of several classes of 'zoo' .crane, bird; crane, mach"):
+        Restricted(zoo, ("crane", "cat")).load()
+    assert Restricted(zoo, ("machine", "cat")).load().classes == ("crane, machine", "cat")
+    assert Restricted(zoo, ("maillot", "cat")).load().classes == ("maillot", "cat"), "it is the whole name of one"
+    with pytest.raises(SourceError, match="several classes"):
+        Restricted(Zoo(("crane", "crane", "cat"), flat=True), ("crane", "cat")).load()
+    above = Restricted(Zoo(("cat, tabby", "goose", "cat, tiger", "Siamese", "hen")), ("cat",)).load()
+    assert len(above.classes) == 3, "a super-class of that name"

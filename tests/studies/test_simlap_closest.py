@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+import toy
 
 from counterpoint.errors import CounterpointError
 from counterpoint.negatives import Gated, InBatch
@@ -14,15 +15,16 @@ from counterpoint.report.exhibits import Heat, Table
 from counterpoint.report.study import write_study
 from counterpoint.report.tables import write_tables
 from counterpoint.sources import Digits
-from counterpoint.studies.cells import Shelf, asked_for, composed, digest
+from counterpoint.studies.cells import Shelf, asked_for, composed, digest, folder_of
 from counterpoint.studies.claims import decide
 from counterpoint.studies.conduct import find_study
 from counterpoint.studies.conduct import study as run_study
 from counterpoint.studies.listing import named_studies
-from counterpoint.studies.simlap.closest import closest_cells
+from counterpoint.studies.runner import run
+from counterpoint.studies.simlap.closest import closest_cells, simlap_closest
 from counterpoint.studies.simlap.closest_claims import closest_claims
 from counterpoint.studies.simlap.closest_sections import About, closest_sections
-from counterpoint.studies.simlap.nearness import Near, agreement, centred_cosines, near, nearest, steps
+from counterpoint.studies.simlap.nearness import Near, agreement, centred_cosines, near, nearest, shared_run, steps
 from counterpoint.studies.simlap.runs import runs, sized
 from counterpoint.studies.study import Cell, Result, Results, Study
 
@@ -164,6 +166,26 @@ def test_options_that_are_none(options: Mapping[str, Any], said: str) -> None:
     assert "simlap-closest" in named_studies()
 
 
+def test_classes_are_near_by_the_run_that_other_studies_have(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    small: dict[str, Any] = {"source": Digits(), "scale": "small", "encoder": "mlp", "targets": "digits="}
+    with pytest.raises(CounterpointError, match=r"no finished run .*simclr-digits-0.* simlap-transfer first"):
+        simlap_closest(**small)
+    assert "random weights" in simlap_closest(**small, frozen="untrained").about[1]
+    plan = sized(Digits(), scale="smoke")
+    (cell,) = runs(plan, ("simclr",), (0,))
+    run(toy.study((cell,), evaluators=()), store=tmp_path, quiet=True)
+    assert shared_run(plan, tmp_path) == folder_of(cell, tmp_path)
+    one, other = near(plan, shared_run(plan, tmp_path)), near(plan)
+    assert not torch.equal(one.cosine, other.cosine)
+
+
+def test_what_machines_round_otherwise_makes_no_other_ranking() -> None:
+    level = torch.full((4, 4), 0.5)
+    level[0, 3] += 1e-5
+    assert nearest(level)[0] == (1, 2, 3)
+
+
 def test_targets_are_asked_for() -> None:
     with pytest.raises(CounterpointError, match="targets=cifar10=FOLDER"):
         find_study("simlap-closest", source=Digits(), scale="small")
@@ -192,7 +214,7 @@ def _results(cost: Mapping[tuple[str, str], float]) -> Results:
                 place = {"method": method, "gate": gate, "positives": n, "by": by}
                 if place == BARE:
                     bare = {"mean": {"knn": 0.3, "probe": 0.3}, "a": both}
-                    found["floor"] = {"untrained": bare, "pixels": bare}
+                    found |= {"floor": {"untrained": bare}, "pixels": {"pixels": bare}}
                 made.append(Result(Cell(place, method, Digits(), "mlp", seed), Path("x"), found))
     return Results(tuple(made))
 
@@ -210,13 +232,16 @@ OTHERWISE = {("supcon", "no"): -0.1, ("simlap", "yes"): 0.1, ("simlap", "no"): 0
 @pytest.mark.parametrize(("cost", "verdict"), [(PAPER, "held"), (OTHERWISE, "not held")])
 def test_claims_are_decided_by_their_rules(cost: Mapping[tuple[str, str], float], verdict: str) -> None:
     found = decide(_study(), _results(cost))
-    assert len(found) == len(_study().claims) == 7
+    assert len(found) == len(_study().claims) == 8
     assert {key: decision.verdict for key, decision in found.items()} == dict.fromkeys(found, verdict)
 
 
-def test_flat_is_neither_up_nor_down() -> None:
+def test_one_loss_is_not_called_a_fall_and_flat_at_once() -> None:
     rising = decide(_study(), _results({**PAPER, ("simlap", "yes"): -0.05}))
-    assert rising["simlap-flat"].verdict == "not held"
+    assert rising["simlap-flat"].verdict == "held", "to rise is not to lose"
+    little = decide(_study(), _results(dict.fromkeys(PAPER, 0.005)))
+    assert (little["supcon-degrades"].verdict, little["simlap-flat"].verdict) == ("not held", "held")
+    assert "held" not in {little[key].verdict for key in ("supcon-loses-more", "gate-spares")}
 
 
 def test_the_page_says_what_was_found(tmp_path: Path) -> None:

@@ -170,7 +170,7 @@ def test_the_page_says_what_was_found(tmp_path: Path) -> None:
     made, results = _study(), _results(PAPER)
     sections = collapse_sections(results, ABOUT)
     assert sections[0].title == (
-        "In the last three quarters of training: SimCLR loses 9.90 points, SupCon loses 4.90 points, "
+        "From 32 to 128 views of each image: SimCLR loses 9.90 points, SupCon loses 4.90 points, "
         "SimLAP gains 0.10 points"
     )
     assert sections[1].title.startswith("Directions of h: SimCLR from 20.0 to 10.0")

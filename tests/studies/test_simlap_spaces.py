@@ -14,7 +14,7 @@ from torch import Tensor
 from counterpoint.errors import CounterpointError
 from counterpoint.model import Model
 from counterpoint.negatives import Gates
-from counterpoint.random import Streams
+from counterpoint.random import Stream, Streams
 from counterpoint.recipe import Recipe
 from counterpoint.report.charts import Chart
 from counterpoint.report.exhibits import Bars, Heat, Histogram, Points, Table
@@ -279,6 +279,14 @@ def test_a_subspace_that_parts_its_classes_has_a_wider_gap() -> None:
     assert shuffled["supers"]["own"] < found["supers"]["own"] - 0.2
 
 
+def test_the_control_is_of_as_many_classes_where_there_are() -> None:
+    above = torch.tensor([0, 0, 0, 1, 2, 2, 2, 2, 3, 3])
+    drawn = [Inside()._others((0, 1, 2), above, "supers", Stream(seed)) for seed in range(20)]
+    assert all(len(own) == 3 and set(above[own].tolist()) == {2} for own in drawn)
+    large = [Inside()._others((4, 5, 6, 7), above, "supers", Stream(seed)) for seed in range(20)]
+    assert {tuple(sorted(own)) for own in large} == {(0, 1, 2)}, "none has four, so the largest"
+
+
 def test_likeness_of_images_gates_and_embeddings() -> None:
     above = torch.arange(8) // 2
     labels = torch.arange(8).repeat_interleave(10)
@@ -443,8 +451,9 @@ def _gates(cell: Any, up: float) -> dict[str, Any]:
         "dimensions": [4, 7, 1],
         "hundredths": [[1, 2, 3], [9, 9, 9]],
     }
-    accuracy = {name: {"probe": 0.7 - up * printed, "knn": 0.6} for name in ("learned", "untrained", "pixels")}
-    return {"gates": {**own, "untrained": own, "map": picture}, "source": accuracy}
+    accuracy = {"probe": 0.7 - up * printed, "knn": 0.6}
+    bare = {"source-floor": {"untrained": accuracy}, "source-pixels": {"pixels": accuracy}} if penalty == "none" else {}
+    return {"gates": {**own, "untrained": own, "map": picture}, "source": {"learned": accuracy}, **bare}
 
 
 def _similarity(cell: Any, up: float) -> dict[str, Any]:
@@ -458,7 +467,7 @@ def _similarity(cell: Any, up: float) -> dict[str, Any]:
             "agreement": agreement,
             "dot": _kin(0.5),
             "matrices": dict.fromkeys(kin, matrix),
-            "untrained": {"kin": kin, "agreement": agreement},
+            "untrained": {"kin": dict.fromkeys(kin, _kin(0.51)), "agreement": agreement},
         }
     }
     if cell.recipe == "simlap":
@@ -531,7 +540,10 @@ def test_one_seed_decides_nothing(made: Mapping[str, Study], name: str) -> None:
 
 def test_gates_are_judged_on_other_data_too() -> None:
     study = _study("gates", seeds=(0, 1, 2), targets=(Target("letters", Digits()), Target("shapes", Digits())))
-    assert [evaluator.name for evaluator in study.evaluators] == ["gates", "source", "transfer"]
+    assert [evaluator.name for evaluator in study.evaluators] == [
+        *("gates", "source", "source-floor", "source-pixels"),
+        *("transfer", "floor", "pixels"),
+    ]
 
     def found(cell: Any, up: float) -> dict[str, Any]:
         knn = 0.5 + (up + 0.001 * cell.seed) * cell.place["penalty"].startswith("printed")
@@ -562,7 +574,7 @@ def test_the_page_shows_what_was_found(made: Mapping[str, Study], name: str, tmp
     assert (
         count
         == {
-            "motivation": {Bars: 2, Heat: 0, Histogram: 4, Points: 0, Table: 1},
+            "motivation": {Bars: 3, Heat: 0, Histogram: 4, Points: 0, Table: 1},
             "gates": {Bars: 2, Heat: 1, Histogram: 2, Points: 0, Table: 3},
             "similarity": {Bars: 2, Heat: 8, Histogram: 0, Points: 0, Table: 4},
             "maps": {Bars: 3, Heat: 0, Histogram: 0, Points: 3, Table: 2},

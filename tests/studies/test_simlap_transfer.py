@@ -15,17 +15,20 @@ from counterpoint.report.exhibits import Section, Table
 from counterpoint.run import Run
 from counterpoint.serving import PseudoLabelled, keep_labels
 from counterpoint.sources import Digits
-from counterpoint.studies.cells import Shelf, asked_for, composed
+from counterpoint.studies.cells import Shelf, asked_for, composed, folder_of
 from counterpoint.studies.claims import decide
 from counterpoint.studies.conduct import find_study
+from counterpoint.studies.league.settings import Settings
 from counterpoint.studies.listing import named_studies
 from counterpoint.studies.simlap.compared import Line, differences
 from counterpoint.studies.simlap.durations import simlap_durations
 from counterpoint.studies.simlap.pseudo_labels import ClusterLabels, simlap_pseudo_labels
-from counterpoint.studies.simlap.runs import EPOCHS, GROUPS, runs, sized
+from counterpoint.studies.simlap.runs import EPOCHS, GROUPS, dials_said, runs, sized
 from counterpoint.studies.simlap.transfer import simlap_transfer
 from counterpoint.studies.simlap.vit import simlap_vit
 from counterpoint.studies.study import Cell, Result, Results, Study, Trained
+from counterpoint.studies.transfer import Target
+from counterpoint.studies.work import answer_of
 from counterpoint.types import Dataset
 
 SMOKE: dict[str, Any] = {"scale": "smoke", "source": Digits()}
@@ -38,6 +41,21 @@ MAKES: dict[str, Callable[..., Study]] = {
 
 
 # ---------------------------------------------------------------- the runs that studies share
+
+
+def test_what_needs_no_training_is_asked_of_the_same_runs(tmp_path: Path) -> None:
+    """Of each seed the untrained encoder once, and raw pixels once, whichever study asks."""
+    names = ("transfer", "durations", "pseudo-labels", "closest", "settings", "gates")
+    asked: dict[str, set[Path]] = {"floor": set(), "pixels": set()}
+    for name in names:
+        given = {"targets": "digits=", **({"frozen": "untrained"} if name == "closest" else {})}
+        study = find_study(f"simlap-{name}", source=Digits(), scale="full", seeds=(0, 1), options=given)
+        for kind, paths in asked.items():
+            (judge,) = (one for one in study.evaluators if one.name == kind)
+            own = {answer_of(folder_of(cell, tmp_path), judge) for cell in study.cells if judge.wanted(cell)}
+            assert len(own) == (2 if kind == "floor" else 1), (name, kind)
+            paths |= own
+    assert {kind: len(paths) for kind, paths in asked.items()} == {"floor": 2, "pixels": 1}
 
 
 def test_all_methods_see_as_many_views() -> None:
@@ -81,6 +99,23 @@ def test_tuned_dials_are_those_of_the_encoder() -> None:
     assert "temperature" not in other.dials, "of another encoder none was tuned"
 
 
+def test_a_page_says_where_dials_come_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = sized(Digits(), scale="small")
+    assert "the recipes' own; none was tuned with the encoder `mlp`" in dials_said(replace(plan, encoder="mlp"), ("a",))
+    command = "counterpoint study league-tuning --source cifar10 --root 'my data'"
+    settings = Settings("conv", (command,), {"simclr": {"lr": 0.1}, "supcon": {"lr": 0.2}})
+    monkeypatch.setattr("counterpoint.studies.simlap.runs.read_settings", lambda: settings)
+    both = dials_said(plan, ("simclr", "simlap", "supcon"), (Target("cifar10", Digits()), Target("b", Digits())))
+    assert "temperature of SimCLR, SupCon are those" in both
+    assert f"held out of the training set of cifar10: `{command}`. SimLAP was not tuned" in both
+    assert "cifar10 is also transferred to here" in both
+    alone = dials_said(plan, ("simclr",), (Target("b", Digits()),))
+    assert "not tuned" not in alone
+    assert "transferred" not in alone
+    (study,) = [find_study("simlap-transfer", source=Digits(), scale="small", options={"targets": "digits="})]
+    assert any("SimLAP, MoCo v3" in text and "not tuned" in text for text in study.about)
+
+
 def test_sizes_by_scale() -> None:
     images = len(Digits().load().train)
     for scale in ("full", "small"):
@@ -89,6 +124,10 @@ def test_sizes_by_scale() -> None:
     part = sized(Digits(), scale="full", classes="3; 5;7")
     assert part.dataset.classes == ("3", "5", "7")
     assert part.facts.classes == 3
+    turned = sized(Digits(), scale="full", classes=("7", "3", "5", "3"))
+    assert part_to_json(turned.source) == part_to_json(part.source), "the same data, so the same runs"
+    with pytest.raises(CounterpointError, match="studies of SimLAP need images"):
+        sized(None, scale="small")
     with pytest.raises(CounterpointError, match="no class 'ten'"):
         sized(Digits(), scale="full", classes=("3", "ten"))
     with pytest.raises(CounterpointError, match="name it by --source"):
@@ -139,7 +178,8 @@ def test_without_data_to_transfer_to_nothing_begins(name: str) -> None:
     ("name", "options", "match"),
     [
         ("simlap-durations", {"durations": "long"}, "give epochs, as 8,32,96"),
-        ("simlap-durations", {"durations": (0, 3)}, "all above 0"),
+        ("simlap-durations", {"durations": (0, 3)}, "whole numbers of epochs"),
+        ("simlap-durations", {"durations": ".6,.9"}, "whole numbers of epochs"),
         ("simlap-durations", {"durations": None, "seeds": (0,), "classes": "x"}, "no class 'x'"),
         ("simlap-pseudo-labels", {"clusters": 1}, "give 2 up to"),
         ("simlap-pseudo-labels", {"clusters": 5000}, "number of images, 1,000"),
@@ -183,7 +223,8 @@ def _results(
         images = {target: {"train": 10, "test": 5} for target in _targets(study)}
         return {
             "transfer": {"learned": held, "images": images},
-            "floor": {"untrained": floor, "pixels": floor},
+            "floor": {"untrained": floor},
+            "pixels": {"pixels": floor},
             "source": {"learned": {"probe": own(cell) + 0.0001 * cell.seed, "knn": own(cell)}},
             "clusters": {"nmi": 0.4, "ari": 0.2, "used": 9, "smallest": 1, "median": 20, "largest": 60},
         }

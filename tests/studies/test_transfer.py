@@ -1,4 +1,5 @@
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,8 +17,11 @@ from counterpoint.sources import Arrays, Cifar, Digits, Idx
 from counterpoint.studies import transfer
 from counterpoint.studies.cells import Shelf, composed
 from counterpoint.studies.restricted import Restricted, first_of_each
-from counterpoint.studies.study import Cell, Evaluator, Trained
-from counterpoint.studies.transfer import Floor, Target, Transfer, targets_of
+from counterpoint.studies.simlap.judged import floors_of
+from counterpoint.studies.simlap.looking import Looking
+from counterpoint.studies.study import Cell, Evaluator, Only, Trained
+from counterpoint.studies.transfer import Target, Transfer, targets_of
+from counterpoint.studies.work import answer_of
 from counterpoint.types import Dataset, Split
 
 
@@ -132,35 +136,58 @@ def test_first_of_each() -> None:
     assert torch.equal(dataset.train.rows(first_of_each(labels=dataset.train.labels, most=6)).images, part.images)  # pyright: ignore[reportArgumentType]
 
 
+def test_images_are_fitted_as_they_are_asked_for() -> None:
+    images = Planted(channels=3, size=16).load().train.images
+    whole = sources.fit_images(images, 8)
+    fitted = transfer._fitted(Target("coloured", Planted(channels=3, size=16)), 8, None).train
+    assert not isinstance(fitted.images, torch.Tensor), "none is there before"
+    assert fitted.images.shape == (60, 3, 8, 8)
+    assert torch.equal(fitted.images[:], whole)
+    assert torch.equal(fitted.images[7:9], whole[7:9])
+    grey = transfer._fitted(Target("grey", Planted(channels=3, size=16)), 8, 1).train.images
+    assert torch.equal(
+        grey[:], sources.fit_images(sources.in_channels(Planted(channels=3, size=16).load().train.images, 1), 8)
+    )
+
+
 # ---------------------------------------------------------------- what needs no training
 
 
 def test_what_needs_no_training_is_asked_at_one_place() -> None:
-    at = (("method", "simclr"),)
     here, there = _trained(), _trained(place={"method": "supcon"})
-    full = Transfer((GOOD, BAD), at=at, k=1, c=1.0)
-    assert {"learned", "untrained", "pixels"} <= full(here).keys()
-    assert "untrained" not in full(there)
-    floor = Floor((GOOD, BAD), at, k=1, c=1.0)
-    assert floor.wanted(here.cell)
+    floor, bare = floors_of(partial(Transfer, (GOOD, BAD), k=1, c=1.0), {"method": "simclr"}, (3, 4))
+    assert (floor.name, bare.name) == ("floor", "pixels")
     assert not floor.wanted(there.cell)
-    assert floor(here) == {key: full(here)[key] for key in ("untrained", "pixels")}
+    cells = [replace(here.cell, seed=seed) for seed in (3, 4)]
+    assert [[one.wanted(cell) for cell in cells] for one in (floor, bare)] == [[True, True], [True, False]]
+    assert set(floor(here)) == {"untrained"}
+    assert set(Transfer((GOOD, BAD), k=1, c=1.0)(here)) == {"learned", "images"}
+    assert bare(here) == Transfer((GOOD, BAD), "pixels", k=1, c=1.0)(here)
     assert isinstance(floor, Evaluator)
-    assert part_from_json(part_to_json(Floor(targets_of("digits="), at))) == Floor(targets_of("digits="), at)
+    assert part_from_json(part_to_json(floor)) == floor
+
+
+def test_an_answer_is_the_same_wherever_it_is_asked_for(tmp_path: Path) -> None:
+    asked = Transfer((GOOD,), "untrained")
+    places = [Only(asked, (("method", name),), seed) for name, seed in (("simclr", 0), ("simlap", None))]
+    assert len({answer_of(tmp_path, one) for one in (asked, *places)}) == 1
+    assert answer_of(tmp_path, asked) != answer_of(tmp_path, replace(asked, k=3))
+    with_gates = Only(Looking(), (), None)
+    assert not with_gates.wanted(_trained().cell), "as the evaluator wants"
 
 
 def test_the_untrained_encoder_is_the_runs_own() -> None:
     """With another one than the learned: both are read, each under its name."""
     trained = _trained(seed=5)
-    source = Digits(10)
-    target = (Target("digits", source, most=200, tested=100),)
-    found = Transfer(target, at=(("method", "simclr"),), c=0.1)(trained)
+    target = (Target("digits", Digits(10), most=200, tested=100),)
     swapped = Read(trained.cell, trained.untrained, trained.model)
-    again = Transfer(target, at=(("method", "simclr"),), c=0.1)(swapped)
-    assert found["learned"] == again["untrained"] != found["untrained"] == again["learned"]
+    one, other = (
+        [Transfer(target, of, c=0.1)(run)[of] for of in ("learned", "untrained")] for run in (trained, swapped)
+    )
+    assert one == other[::-1] != other
 
 
-def test_pixels_are_of_the_datas_own_channels_and_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pixels_are_of_the_datas_own_channels(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[int, ...]] = []
 
     def spied(split: Split, dataset: Dataset) -> Any:
@@ -169,17 +196,10 @@ def test_pixels_are_of_the_datas_own_channels_and_read_once(monkeypatch: pytest.
 
     monkeypatch.setattr(transfer, "pixels", spied)
     target = Target("colour once", Planted(channels=3, size=16))
-    floor = Floor((target,), (("method", "simclr"),), k=1, c=1.0)
-    first, second = floor(_trained(0)), floor(_trained(1))
-    assert seen == [(3, 8, 8), (3, 8, 8)], "train and test, of one run alone"
-    assert (
-        first["pixels"]
-        == second["pixels"]
-        == {
-            "colour once": {"probe": 1.0, "knn": 1.0},
-            "mean": {"probe": 1.0, "knn": 1.0},
-        }
-    )
+    found = Transfer((target,), "pixels", k=1, c=1.0)(_trained(0))
+    assert seen == [(3, 8, 8), (3, 8, 8)], "train and test"
+    right = {"probe": 1.0, "knn": 1.0}
+    assert found == {"pixels": {"colour once": right, "mean": right}}
 
 
 @pytest.mark.parametrize("source", [Planted(labelled=False), Planted(tested=False)])

@@ -11,7 +11,7 @@ from counterpoint.evaluation.resampling import Estimate, bootstrap, wilson
 from counterpoint.evaluation.saliency import under_gate
 from counterpoint.random import Stream, Streams
 
-__all__ = ["GateOrder", "gate_order"]
+__all__ = ["GateOrder", "disjoint_pairs", "gate_order"]
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def gate_order(
             f"{int(labels.max()) if len(labels) else -1}; give one gate of that width for each of two classes or more"
         )
     streams = Streams(seed)
-    first, second = _disjoint(labels.cpu(), pairs, streams.at("pairs"))
+    first, second = disjoint_pairs(labels.cpu(), pairs, streams.at("pairs"))
     label = labels[first].cpu()
     other = (label + streams.at("others").integers(1, len(gates), len(label))) % len(gates)
     one, two, gate = z[first].double(), z[second].double(), gates.detach().double()
@@ -94,10 +94,19 @@ def gate_order(
     )
 
 
-def _disjoint(
+def disjoint_pairs(
     labels: Int64[Tensor, " row"], pairs: int, stream: Stream
 ) -> tuple[Int64[Tensor, " pair"], Int64[Tensor, " pair"]]:
-    """Pairs of rows of one class, no row in two of them, drawn at random from a random pairing of each class."""
+    """Pairs of rows of one class, no row in two of them, drawn at random from a random pairing of each class.
+
+    Args:
+        labels: class of each row, -1 unknown.
+        pairs: at most.
+        stream: of the draws.
+
+    Raises:
+        ShapeError: no two rows are of one class.
+    """
     order = stream.permutation(len(labels))
     order = order[labels[order].argsort(stable=True)]
     order = order[labels[order] >= 0]

@@ -21,7 +21,7 @@ class Restricted:
     Args:
         source: of the images, with labels.
         classes: how many, the first ones; or which: names of classes, of super-classes, or of `SUBSETS`; None keeps
-            all. Of a class that has several names, as `koala, koala bear`, one is enough.
+            all. Of a class that has several names, as `koala, koala bear`, one is enough, if no other class has it.
         per_class: training images of each class, in the order of the data, fewer where a class has fewer; None: all.
     """
 
@@ -65,7 +65,12 @@ class Restricted:
 
 def _named(whole: Dataset, asked: Sequence[str]) -> tuple[int, ...]:
     """Numbers of the classes, in the data's order."""
-    by_name = {name: {i} for i, full in enumerate(whole.classes) for name in (full, *full.split(", "))}
+    by_name: dict[str, set[int]] = {}
+    for i, full in enumerate(whole.classes):
+        for name in {full, *full.split(", ")}:
+            by_name.setdefault(name, set()).add(i)
+    by_name |= {full: {i} for i, full in enumerate(whole.classes) if whole.classes.count(full) == 1}
+    several = {name for name, own in by_name.items() if len(own) > 1} - set(whole.super_classes)
     for i, above in enumerate([] if whole.super_of is None else whole.super_of.tolist()):
         by_name.setdefault(whole.super_classes[above], set()).add(i)
     chosen: set[int] = set()
@@ -74,6 +79,9 @@ def _named(whole: Dataset, asked: Sequence[str]) -> tuple[int, ...]:
             if each not in by_name:
                 of = f" (of {name})" if name in SUBSETS else ""
                 raise SourceError(f"{whole.name!r} has no class {each!r}{of}; {nearest(each, by_name)}")
+            if each in several:
+                full = "; ".join(whole.classes[i] for i in sorted(by_name[each]))
+                raise SourceError(f"{each!r} is the name of several classes of {whole.name!r} ({full}); give another")
             chosen |= by_name[each]
     return tuple(sorted(chosen))
 

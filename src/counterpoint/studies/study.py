@@ -11,7 +11,7 @@ from counterpoint.report.exhibits import Section
 from counterpoint.report.numbers import Unit
 from counterpoint.types import Source
 
-__all__ = ["SEEDS", "Cell", "Claim", "Decision", "Evaluator", "Result", "Results", "Scale", "Study", "Trained"]
+__all__ = ["SEEDS", "Cell", "Claim", "Decision", "Evaluator", "Only", "Result", "Results", "Scale", "Study", "Trained"]
 
 Scale = Literal["smoke", "small", "full"]
 SEEDS: Mapping[Scale, tuple[int, ...]] = {"full": (0, 1, 2), "small": (0,), "smoke": (0,)}  # where none are asked for
@@ -103,6 +103,35 @@ class Evaluator(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Only:
+    """An evaluator that is asked of some cells alone. Its answers are its own, whichever study asked for them where.
+
+    Args:
+        evaluator: that answers.
+        at: the place whose cells are asked, in pairs of axis and value.
+        seed: whose cells are asked; None: of every one.
+    """
+
+    evaluator: Evaluator
+    at: tuple[tuple[str, str], ...]
+    seed: int | None = None
+
+    @property
+    def name(self) -> str:
+        """As the evaluator's."""
+        return self.evaluator.name
+
+    def wanted(self, cell: Cell) -> bool:
+        """A cell of the place and the seed, if the evaluator wants it."""
+        here = all(cell.place.get(axis) == value for axis, value in self.at)
+        return here and self.seed in (None, cell.seed) and self.evaluator.wanted(cell)
+
+    def __call__(self, trained: Trained) -> Mapping[str, Any]:
+        """What the evaluator answers."""
+        return self.evaluator(trained)
+
+
 @dataclass(frozen=True, eq=False)
 class Result:
     """What became of a cell.
@@ -117,6 +146,8 @@ class Result:
         failed: it was tried, and training or an evaluator failed; else what is missing has not been tried.
         diverged: its loss was no longer a number. It lacks a model, but that is what came of it: a rule that asks how
             a run ends need not wait for it.
+        checkup: the doctor's word on the log of a run that diverged, as `Course` has it; empty for others, of which an
+            evaluator asks.
     """
 
     cell: Cell
@@ -127,6 +158,7 @@ class Result:
     machine: Mapping[str, Any] = field(default_factory=dict[str, Any])
     failed: bool = False
     diverged: bool = False
+    checkup: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     def number(self, *path: str) -> float | None:
         """What stands at evaluator, then keys of its answer; None where that is no number, or nothing."""

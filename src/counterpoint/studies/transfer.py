@@ -4,19 +4,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
 
 from counterpoint import sources
 from counterpoint.embed import embed, pixels
 from counterpoint.errors import RecipeError, SourceError
 from counterpoint.evaluation import knn_accuracy, linear_probe
 from counterpoint.model import Model
+from counterpoint.sources.ondemand import OnDemand
 from counterpoint.studies.restricted import first_of_each
 from counterpoint.studies.study import Cell, Trained
 from counterpoint.types import Dataset, Embeddings, Source, Split
 
-__all__ = ["Floor", "Target", "Transfer", "targets_of"]
+__all__ = ["Judged", "Target", "Transfer", "targets_of"]
 
+Judged = Literal["learned", "untrained", "pixels"]
 MOST = 10_000  # training images of a target, equally many of each class
 NEIGHBOURS = 10
 
@@ -46,29 +51,31 @@ class Target:
 class Transfer:
     """Linear probe and k nearest neighbours of h, on data sets that the encoder was not trained on.
 
-    The answer has, for each encoder and each target, `probe` and `knn`, shares of the test images; under `mean` their
-    mean over the targets; under `images` the images of each.
+    The answer has, under the word for what is judged, `probe` and `knn` of each target, shares of the test images, and
+    under `mean` their mean over the targets; of a learned encoder also, under `images`, the images of each.
 
-    Raw pixels are those of the encoder's size in the data's own channels; since no run has a part in them, they are
-    judged once in a process, by seed 0.
+    Raw pixels are those of the encoder's size in the data's own channels. No run has a part in them, so that one is
+    asked for all.
 
     Source: Wu et al. 2024 for the two measures and k = 10, whose votes are not printed: here weighted by similarity, as
     in the protocol.
 
     Args:
         targets: in the order of the page.
-        at: the place at which raw pixels and the untrained encoder are judged too, in pairs of axis and value; none:
-            nowhere.
+        of: what is judged: the encoder, the same with the weights that it began with, or raw pixels.
         k: neighbours.
         c: inverse penalty of the probe; None: chosen on a part of the training images, as the protocol does.
     """
 
     targets: tuple[Target, ...]
-    at: tuple[tuple[str, str], ...] = ()
+    of: Judged = "learned"
     k: int = NEIGHBOURS
     c: float | None = None
 
-    name = "transfer"
+    @property
+    def name(self) -> str:
+        """`transfer`, `floor` or `pixels`."""
+        return {"learned": "transfer", "untrained": "floor", "pixels": "pixels"}[self.of]
 
     def wanted(self, cell: Cell) -> bool:
         """Every cell."""
@@ -76,54 +83,16 @@ class Transfer:
 
     def __call__(self, trained: Trained) -> Mapping[str, Any]:
         """Raises SourceError where a target has no labels or no test images."""
-        facts = trained.model.facts
-        place = trained.cell.place
-        answer: dict[str, Any] = {"images": {}}
-        for target in self.targets:
-            data = _fitted(target, facts.size, facts.channels)
-            answer["images"][target.label] = {"train": len(data.train), "test": len(data.test)}
-        answer["learned"] = _of_model(trained.model, "learned", self.targets, self.k, self.c, trained.cell.seed)
-        if self.at and all(place.get(axis) == value for axis, value in self.at):
-            answer |= _untrained(trained, self.targets, self.k, self.c)
+        facts, seed = trained.model.facts, trained.cell.seed
+        if self.of == "pixels":
+            found = {target.label: _of_pixels(target, facts.size, self.k, self.c) for target in self.targets}
+            return {self.of: _with_mean(found)}
+        model = trained.model if self.of == "learned" else trained.untrained
+        answer: dict[str, Any] = {self.of: _of_model(model, self.of, self.targets, self.k, self.c, seed)}
+        if self.of == "learned":
+            every = {target.label: _fitted(target, facts.size, facts.channels) for target in self.targets}
+            answer["images"] = {label: {"train": len(d.train), "test": len(d.test)} for label, d in every.items()}
         return answer
-
-
-@dataclass(frozen=True)
-class Floor:
-    """Raw pixels and the untrained encoder on such data, asked of some cells: what needs no training.
-
-    The answer is that of `Transfer` without `learned`. Apart from it the answers of `Transfer` are the same in every
-    study that looks at the same data, whatever its grid.
-
-    Args:
-        targets: as of `Transfer`, and `k` and `c`.
-        at: the place whose cells are asked, in pairs of axis and value.
-        k: neighbours.
-        c: inverse penalty of the probe.
-    """
-
-    targets: tuple[Target, ...]
-    at: tuple[tuple[str, str], ...]
-    k: int = NEIGHBOURS
-    c: float | None = None
-
-    name = "floor"
-
-    def wanted(self, cell: Cell) -> bool:
-        """One cell of each seed, if the place is of one."""
-        return all(cell.place.get(axis) == value for axis, value in self.at)
-
-    def __call__(self, trained: Trained) -> Mapping[str, Any]:
-        """Raises SourceError where a target has no labels or no test images."""
-        return _untrained(trained, self.targets, self.k, self.c)
-
-
-def _untrained(trained: Trained, targets: Sequence[Target], k: int, c: float | None) -> dict[str, Any]:
-    seed, size = trained.cell.seed, trained.model.facts.size
-    return {
-        "untrained": _of_model(trained.untrained, "untrained", targets, k, c, seed),
-        "pixels": _with_mean({target.label: dict(_of_pixels(target, size, k, c)) for target in targets}),
-    }
 
 
 def _of_model(
@@ -149,22 +118,29 @@ def _judged(train: Embeddings, test: Embeddings, k: int, c: float | None, seed: 
     }
 
 
-@lru_cache(maxsize=16)
-def _of_pixels(target: Target, size: int, k: int, c: float | None) -> Mapping[str, float]:
+def _of_pixels(target: Target, size: int, k: int, c: float | None) -> dict[str, float]:
     data = _fitted(target, size, None)
     train, test = (pixels(split, data) for split in (data.train, data.test))
     return _judged(train, test, k, c, 0)
 
 
-@lru_cache(maxsize=16)
 def _fitted(target: Target, size: int, channels: int | None) -> Dataset:
-    """A target's data as an encoder of that size and those channels takes it; None: in its own."""
+    """A target's data as an encoder of that size and those channels takes it; None: in its own.
+
+    Images are brought to it as they are asked for, since several sets of photos at that size would fill the memory.
+    """
     whole = _first(target)
 
     def fit(split: Split) -> Split:
-        images = split.images[:]
-        images = images if channels is None else sources.in_channels(images, channels)
-        return replace(split, images=sources.fit_images(images, size), views=())
+        images = split.images
+
+        def read(rows: Tensor) -> Tensor:
+            some = images[rows]
+            return sources.fit_images(some if channels is None else sources.in_channels(some, channels), size)
+
+        side = (channels or images.shape[1], size, size)
+        fitted = OnDemand(read, torch.arange(len(split)), side, f"{whole.name} at {size} px")
+        return replace(split, images=fitted, views=())
 
     return replace(whole, train=fit(whole.train), test=fit(whole.test), unlabelled=None)
 

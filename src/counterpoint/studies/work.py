@@ -10,8 +10,9 @@ from typing import Any, cast
 
 from filelock import Timeout
 
+from counterpoint.app.doctor import doctor
 from counterpoint.app.train import train
-from counterpoint.errors import CounterpointError, RunError
+from counterpoint.errors import CounterpointError, DivergenceError, RunError
 from counterpoint.files import write_json, write_text
 from counterpoint.recipe import part_to_json
 from counterpoint.run import Run
@@ -29,7 +30,7 @@ from counterpoint.studies.cells import (
     seconds_of,
     what,
 )
-from counterpoint.studies.study import Cell, Evaluator, Result, Results, Study
+from counterpoint.studies.study import Cell, Evaluator, Only, Result, Results, Study
 
 __all__ = ["Answer", "Busy", "Done", "answer_of", "gather", "lacking", "note", "perform", "read_answer"]
 
@@ -69,7 +70,12 @@ class Answer:
 
 def answer_of(folder: Path, evaluator: Evaluator) -> Path:
     """The file of an evaluator's answer about a cell; another one for other numbers of the evaluator."""
-    return folder / "answers" / f"{evaluator.name}-{digest(what(part_to_json(evaluator)))}.json"
+    return folder / "answers" / f"{evaluator.name}-{digest(what(_stored(evaluator)))}.json"
+
+
+def _stored(evaluator: Evaluator) -> Any:
+    """What answers, without of which cells it is asked."""
+    return part_to_json(evaluator.evaluator if isinstance(evaluator, Only) else evaluator)
 
 
 def read_answer(path: Path) -> Answer | None:
@@ -110,9 +116,8 @@ def _noted(path: Path) -> str:
 
 
 def _diverged(folder: Path) -> bool:
-    """Whether training ended because the loss was no longer a number."""
-    ends = [line for line in Run(folder).history() if line.get("event") == "end"]
-    return bool(ends) and ends[-1].get("reason") == "diverged"
+    """Whether the last attempt ended because the loss was no longer a number."""
+    return DivergenceError.__name__ in _failure(folder).read_text(encoding="utf-8")
 
 
 def lacking(folder: Path, evaluators: Sequence[Evaluator]) -> tuple[Evaluator, ...]:
@@ -237,7 +242,7 @@ def _ask(
             found = _json(evaluator(opened))
             path.parent.mkdir(exist_ok=True)
             seconds = round(time.perf_counter() - began, 3)
-            write_json(path, {"evaluator": part_to_json(evaluator), "seconds": seconds, "answer": found})
+            write_json(path, {"evaluator": _stored(evaluator), "seconds": seconds, "answer": found})
             _failure(path).unlink(missing_ok=True)
         except Exception as error:
             errors.append(f"{evaluator.name}: {note(path, error)}")
@@ -275,7 +280,9 @@ def _result(cell: Cell, evaluators: Sequence[Evaluator], store: Path) -> Result:
             begun = (folder / "recipe.json").is_file()
             plain = "training has begun and not ended" if begun else "it has not been run"
             why = _noted(folder) if folder.is_dir() else ""
-            return Result(cell, None, {}, why or plain, failed=bool(why), diverged=bool(why) and _diverged(folder))
+            gone = bool(why) and _diverged(folder)
+            said = doctor(folder).to_json() if gone else {}
+            return Result(cell, None, {}, why or plain, failed=bool(why), diverged=gone, checkup=said)
         if why := outdated(cell, folder):
             return Result(cell, None, {}, why)
         found: dict[str, Mapping[str, Any]] = {}

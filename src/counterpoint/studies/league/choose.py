@@ -1,7 +1,7 @@
 """From a tuning study to the dials that league trains with: `python -m counterpoint.studies.league.choose FOLDER`.
 
 The methods that the study tried to the end take their place in settings.toml; what stands there of others stays, if it
-was chosen with the same encoder.
+was chosen with the same encoder; so do the commands that chose it.
 """
 
 import csv
@@ -69,18 +69,22 @@ def main(arguments: Sequence[str]) -> None:
         raise RunError(f"no method of {str(folder)!r} has had all its trials; the same command goes on with them")
     kept = read_settings(target)
     others = kept.dials if kept.encoder == encoder else {}
-    write_text(target, _toml({**others, **best}, encoder, command))
+    stay = set(others) - set(best)
+    commands = (*(one for one in kept.commands if stay and one != command), command)
+    write_text(target, _toml({**others, **best}, encoder, commands))
     tried = {row["method"] for row in rows}
-    print(f"{target}: {len(best)} of {len(tried)} methods chosen; {len(set(others) - set(best))} kept as they were")
+    print(f"{target}: {len(best)} of {len(tried)} methods chosen; {len(stay)} kept as they were")
 
 
-def _toml(dials: Mapping[str, Mapping[str, float]], encoder: str, command: str) -> str:
+def _toml(dials: Mapping[str, Mapping[str, float]], encoder: str, commands: Sequence[str]) -> str:
     lines = [
         "# The dials that league trains with; made by `python -m counterpoint.studies.league.choose FOLDER`.",
         "",
         "[tuned]",
         f"encoder = {json.dumps(encoder)}",
-        f"command = {json.dumps(command)}",
+        "commands = [",
+        *(f"    {json.dumps(command)}," for command in commands),
+        "]",
     ]
     for method, own in sorted(dials.items()):
         lines += ["", f"[{method}]", *(f"{dial} = {value!r}" for dial, value in own.items())]

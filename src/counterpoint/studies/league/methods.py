@@ -39,7 +39,7 @@ class Entry:
     views: int
     batch: int
     epochs: int
-    dials: Mapping[str, float] | None = None
+    dials: Mapping[str, Any] | None = None
     encoder: str = ""
 
     @property
@@ -140,7 +140,7 @@ def entered(
     methods: Iterable[str],
     batch: int,
     epochs: float,
-    tuned: Mapping[str, Mapping[str, float]],
+    tuned: Mapping[str, Mapping[str, Any]],
 ) -> tuple[tuple[Entry, ...], dict[str, str]]:
     """The methods that can be composed for the data, and why others cannot.
 

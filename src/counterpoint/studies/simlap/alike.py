@@ -232,11 +232,15 @@ class Inside:
         return found
 
     def _others(self, own: Sequence[int], above: Int64[Tensor, " class"], kind: str, stream: Stream) -> list[int]:
-        """As many classes of another kind of set that has none of these: of one super-class where these are."""
+        """As many classes of another kind of set that has none of these: of one super-class where these are.
+
+        One that has as many goes before one that has fewer, over which means of gates would be sharper.
+        """
         rest = [label for label in stream.permutation(len(above)).tolist() if label not in own]
         if kind in ("supers", "kin"):
-            families = [int(above[label]) for label in rest]
-            chosen = next((one for one in families if one != int(above[own[0]])), None)
+            families = [one for one in (int(above[label]) for label in rest) if one != int(above[own[0]])]
+            enough = [one for one in families if families.count(one) >= len(own)]
+            chosen = next(iter(enough), max(families, key=families.count, default=None))
             kin = [label for label in rest if int(above[label]) == chosen]
             rest = kin or rest
         return rest[: len(own)] or list(own)

@@ -1,7 +1,7 @@
 """SimLAP with positives of the N closest classes: does it matter how far a pair of classes lies apart?
 
-What it costs: 18 runs for each seed, of which three (SupCon, and SimLAP with any class, with and without its gate) are
-other studies' too if they are run with the same data. A run of the usual budget takes 200 s of one core with `conv` at
+What it costs: 18 runs for each seed, of which two (SupCon, and SimLAP with any class) are other
+studies' too if they are run with the same data. A run of the usual budget takes 200 s of one core with `conv` at
 full scale and 50 s at small scale, reading one about 35 s for three targets: 3.5 hours of one core for three seeds at
 full scale, .4 hours for each seed at small scale.
 """
@@ -17,11 +17,11 @@ from counterpoint.studies.league.make import Planned
 from counterpoint.studies.simlap.claims import BLIND
 from counterpoint.studies.simlap.closest_claims import closest_claims
 from counterpoint.studies.simlap.closest_sections import About, closest_sections
-from counterpoint.studies.simlap.judged import judged_on
-from counterpoint.studies.simlap.nearness import UNTRAINED, Near, near, nearest
-from counterpoint.studies.simlap.runs import runs, sized
+from counterpoint.studies.simlap.judged import floors_of, judged_on
+from counterpoint.studies.simlap.nearness import UNTRAINED, Near, near, nearest, shared_run
+from counterpoint.studies.simlap.runs import dials_said, runs, sized
 from counterpoint.studies.study import SEEDS, Cell, Scale, Study
-from counterpoint.studies.transfer import Floor, Target, Transfer
+from counterpoint.studies.transfer import Target, Transfer
 from counterpoint.types import Source
 
 __all__ = ["COUNTS", "Drawn", "closest_cells", "simlap_closest"]
@@ -59,7 +59,7 @@ def simlap_closest(
     epochs: float | None = None,
     classes: str | Iterable[str] = (),
     targets: str | Sequence[Target] = "",
-    frozen: str | Path = UNTRAINED,
+    frozen: str | Path = "",
     counts: str | int | Iterable[int] = COUNTS,
 ) -> Study:
     """Positives of the N closest classes, by two distances: SimLAP, and SupCon, which has no gate.
@@ -73,7 +73,8 @@ def simlap_closest(
         epochs: of a method of two views of an image; others get as many views.
         classes: names of classes, super-classes or subsets (IN25) that are kept, apart by `;`; none: all.
         targets: data that are transferred to, as `cifar10=FOLDER,emnist:letters=FOLDER`.
-        frozen: by which classes are near: the folder of a run, as one of `simclr`, or `untrained`.
+        frozen: by which classes are near: the folder of a run, or `untrained`; empty: that of `simclr` which other
+            studies have in runs/cells, at smoke scale random weights.
         counts: of closest classes, as `1,4,16`, beside none and all.
 
     Raises:
@@ -84,7 +85,7 @@ def simlap_closest(
     chosen = _counts(counts, len(plan.dataset.classes))
     if scale == "smoke":
         chosen = chosen[:1]
-    distances = near(plan, frozen)
+    distances = near(plan, frozen or (UNTRAINED if scale == "smoke" else shared_run(plan)))
     seeds = SEEDS[scale] if seeds is None else tuple(seeds)
     at = {"method": "simlap", "gate": "yes", **Drawn(None).place}
     c = 0.01 if scale == "smoke" else None
@@ -96,7 +97,7 @@ def simlap_closest(
         about=_about(plan, distances, chosen, judges),
         source="Wu et al. 2024, the experiment on IN25 whose positives are of the N closest classes",
         cells=closest_cells(plan, distances, chosen, seeds),
-        evaluators=(Transfer(judges, c=c), Floor(judges, tuple(at.items()), c=c)),
+        evaluators=(Transfer(judges, c=c), *floors_of(partial(Transfer, judges, c=c), at, seeds)),
         claims=closest_claims(chosen, kinds),
         sections=partial(closest_sections, about=about),
     )
@@ -185,5 +186,7 @@ def _about(plan: Planned, distances: Near, counts: Sequence[int], targets: Seque
         "SupCon here is the recipe with other positives: where another class was drawn, rows of the anchor's own take "
         "no part, as in SimLAP. The control is SimLAP without its gate and otherwise the same.",
         "Judged by linear probe and by 10 nearest neighbours of the frozen h on "
-        f"{', '.join(target.label for target in targets)}, which no encoder saw. {BLIND}",
+        f"{', '.join(target.label for target in targets)}, which no encoder saw.",
+        dials_said(plan, ("simlap", "supcon"), targets),
+        BLIND,
     )

@@ -8,7 +8,7 @@ from counterpoint.report.exhibits import Exhibit, Section, Table
 from counterpoint.report.numbers import in_points, per_cent
 from counterpoint.studies.simlap.classes import by_kin, short
 from counterpoint.studies.simlap.closest_claims import PLAIN, SIMLAP, SUPCON, at_count
-from counterpoint.studies.simlap.judged import KNN, PROBE
+from counterpoint.studies.simlap.judged import FLOOR, KNN, PROBE
 from counterpoint.studies.simlap.nearness import Near, agreement, nearest
 from counterpoint.studies.simlap.page import likeness
 from counterpoint.studies.statistics import estimate, paired
@@ -69,7 +69,7 @@ def _accuracy(results: Results, about: About) -> Section:
     words = [f"From positives of the own class to positives of any class is lost: {'; '.join(lost)}."] if lost else []
     if lost:
         title = "Lost by positives of any class: " + "; ".join(lost[:2])
-    bare = estimate(results.values("floor", "untrained", "mean", "knn", **about.bare))
+    bare = estimate(results.values(*FLOOR["untrained"], "mean", "knn", **about.bare))
     if bare is not None:
         words.append(f"The untrained encoder has {per_cent(bare.mean)} by its neighbours.")
     exhibits: list[Exhibit] = [*_charts(results, about, bare.mean if bare else None), _table(results, about)]
@@ -160,7 +160,7 @@ def _each(results: Results, about: About) -> Table:
             rows.append((name, n, BY.get(by), *(None if one is None else one.mean for one in found)))
     for key, said in (("untrained", "the untrained encoder"), ("pixels", "raw pixels")):
         bare = [
-            estimate(results.values("floor", key, target, measure, **about.bare))
+            estimate(results.values(*FLOOR[key], target, measure, **about.bare))
             for target in about.targets
             for measure in ("knn", "probe")
         ]

@@ -18,10 +18,10 @@ from counterpoint.studies.simlap.claims import BLIND
 from counterpoint.studies.simlap.collapse_claims import collapse_claims
 from counterpoint.studies.simlap.collapse_sections import METHODS, About, collapse_sections
 from counterpoint.studies.simlap.directions import Directions
-from counterpoint.studies.simlap.judged import judged_on
-from counterpoint.studies.simlap.runs import runs, sized
+from counterpoint.studies.simlap.judged import floors_of, judged_on
+from counterpoint.studies.simlap.runs import dials_said, runs, sized
 from counterpoint.studies.study import SEEDS, Cell, Scale, Study
-from counterpoint.studies.transfer import Floor, Target, Transfer
+from counterpoint.studies.transfer import Target, Transfer
 from counterpoint.types import Dataset, Source
 
 __all__ = ["collapse_cells", "largest", "simlap_collapse"]
@@ -79,7 +79,7 @@ def simlap_collapse(
         about=_about(plan, lengths, judges),
         source="Wu et al. 2024, the experiment on IN1P",
         cells=collapse_cells(plan, lengths, seeds),
-        evaluators=(Transfer(judges, c=c), Floor(judges, tuple(bare.items()), c=c), Directions()),
+        evaluators=(Transfer(judges, c=c), *floors_of(partial(Transfer, judges, c=c), bare, seeds), Directions()),
         claims=collapse_claims(lengths),
         sections=partial(collapse_sections, about=about),
     )
@@ -127,6 +127,7 @@ def _about(plan: Planned, lengths: Sequence[int], targets: Sequence[Target]) -> 
         "early one by its rate too, which is how the paper looks at it.",
         "Accuracy is that of a linear probe and of 10 nearest neighbours of the frozen h on "
         f"{', '.join(target.label for target in targets)}, which no encoder saw. The spectrum is that of the unit rows "
-        "of test images of the classes that were trained on. "
-        f"{BLIND}",
+        "of test images of the classes that were trained on.",
+        dials_said(plan, METHODS, targets),
+        BLIND,
     )

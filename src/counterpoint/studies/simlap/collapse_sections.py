@@ -8,7 +8,7 @@ from counterpoint.report.charts import Axis, Chart, Line
 from counterpoint.report.exhibits import Exhibit, Section, Table
 from counterpoint.report.numbers import in_points, per_cent
 from counterpoint.studies.simlap.collapse_claims import RANK, lost, reached
-from counterpoint.studies.simlap.judged import KNN, PROBE
+from counterpoint.studies.simlap.judged import FLOOR, KNN, PROBE
 from counterpoint.studies.statistics import Estimate, estimate, paired
 from counterpoint.studies.study import Results
 
@@ -80,7 +80,7 @@ def _transfer(results: Results, about: About) -> Section:
         if held:
             axis = Axis("accuracy, mean over transfer sets", percent=True)
             chart = _chart(name, "Each point is the end of runs of that duration.", held, _time(about), axis)
-            level = estimate(results.values("floor", "untrained", "mean", path[-1], **about.bare))
+            level = estimate(results.values(*FLOOR["untrained"], "mean", path[-1], **about.bare))
             if level is not None:
                 ends = about.views(about.lengths[0]), about.views(about.lengths[-1])
                 untrained = Line("untrained", ends, (level.mean, level.mean), "s-untrained")
@@ -94,7 +94,10 @@ def _transfer(results: Results, about: About) -> Section:
         if values:
             change = -sum(values.values()) / len(values)
             told.append(f"{name} {'gains' if change >= 0 else 'loses'} {in_points(abs(change))}")
-    title = "In the last three quarters of training: " + ", ".join(told) if told else "Nothing is judged yet"
+    title = "Nothing is judged yet"
+    if told:
+        before, last = (f"{about.views(length):,.0f}" for length in about.lengths[-2:])
+        title = f"From {before} to {last} views of each image: {', '.join(told)}"
     words: list[str] = []
     if told:
         seeds = max(len(lost(results, method, about.lengths)) for method in METHODS)
@@ -103,7 +106,7 @@ def _transfer(results: Results, about: About) -> Section:
             f"Trained on {about.classes} classes, judged on other data; from {about.views(about.lengths[-2]):,.0f} to "
             f"{about.views(about.lengths[-1]):,.0f} views of each image. {much}"
         )
-    bare = estimate(results.values("floor", "untrained", "mean", "knn", **about.bare))
+    bare = estimate(results.values(*FLOOR["untrained"], "mean", "knn", **about.bare))
     if bare is not None:
         words.append(f"The untrained encoder has {per_cent(bare.mean)} by its neighbours.")
     return Section("transfer", title, tuple(words), tuple(exhibits))
@@ -147,7 +150,7 @@ def _each(results: Results, about: About) -> Table:
             found = [estimate(reached(results, method, length, ("transfer", "learned", *key))) for key in keys]
             rows.append((name, int(about.views(length)), *(None if one is None else one.mean for one in found)))
     for key, said in (("untrained", "the untrained encoder"), ("pixels", "raw pixels")):
-        found = [estimate(results.values("floor", key, *each, **about.bare)) for each in keys]
+        found = [estimate(results.values(*FLOOR[key], *each, **about.bare)) for each in keys]
         rows.append((said, None, *(None if one is None else one.mean for one in found)))
     return Table(
         "targets",

@@ -7,6 +7,7 @@ from counterpoint.report.charts import Axis
 from counterpoint.report.exhibits import Exhibit, Section, Table
 from counterpoint.report.numbers import in_points, per_cent
 from counterpoint.studies.simlap.claims import ASKED, claim
+from counterpoint.studies.simlap.judged import FLOOR
 from counterpoint.studies.simlap.page import bars_of, table_of
 from counterpoint.studies.statistics import below, each, estimate, greater, holm, paired
 from counterpoint.studies.study import Claim, Decision, Results
@@ -63,9 +64,9 @@ def floors(at: Mapping[str, str]) -> tuple[Line, ...]:
     """The rows of what needs no training.
 
     Args:
-        at: the place whose runs `Floor` was asked of.
+        at: the place whose runs were asked, as of `floors_of`.
     """
-    return tuple(Line(label, "untrained", at, ("floor", name)) for name, label in FLOORS.items())
+    return tuple(Line(label, "untrained", at, FLOOR[name]) for name, label in FLOORS.items())
 
 
 # ---------------------------------------------------------------- on the page

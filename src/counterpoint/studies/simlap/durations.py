@@ -16,12 +16,12 @@ from counterpoint.report.exhibits import Exhibit, Section
 from counterpoint.report.numbers import in_points
 from counterpoint.studies.simlap.claims import ASKED, BLIND, PAPER, claim
 from counterpoint.studies.simlap.compared import MEASURES, Line, better, differences, floors, looked_at
-from counterpoint.studies.simlap.judged import judged_on
+from counterpoint.studies.simlap.judged import floors_of, judged_on
 from counterpoint.studies.simlap.page import table_of, title_of
-from counterpoint.studies.simlap.runs import EPOCHS, runs, sized
+from counterpoint.studies.simlap.runs import EPOCHS, dials_said, runs, sized
 from counterpoint.studies.statistics import above, each, estimate, paired
 from counterpoint.studies.study import SEEDS, Claim, Decision, Results, Scale, Study
-from counterpoint.studies.transfer import Floor, Target, Transfer
+from counterpoint.studies.transfer import Target, Transfer
 from counterpoint.types import Source
 
 __all__ = ["simlap_durations"]
@@ -46,8 +46,9 @@ class About:
 
     @property
     def at(self) -> dict[str, str]:
-        """The place at which what needs no training is judged."""
-        return _place("simclr", self.durations[0])
+        """The place at which what needs no training is judged: SimLAP's runs of a usual length, if they are there."""
+        usual = [long for long in self.durations if long in EPOCHS.values()]
+        return _place("simlap", max(usual, default=self.durations[0]))
 
     @property
     def lines(self) -> Lines:
@@ -110,6 +111,7 @@ def simlap_durations(
             "end; a value in the midst of a longer run would be of a rate that is still high.",
             f"Judged by ten neighbours and by a linear probe of h on {', '.join(about.targets)}, which had no part in "
             "training.",
+            dials_said(plan, methods, judges),
             BLIND,
         ),
         source=PAPER,
@@ -118,7 +120,7 @@ def simlap_durations(
             for long in about.durations
             for cell in runs(replace(plan, epochs=long), methods, seeds, place={"epochs": f"{long:g}"})
         ),
-        evaluators=(Transfer(judges, c=c), Floor(judges, tuple(about.at.items()), c=c)),
+        evaluators=(Transfer(judges, c=c), *floors_of(partial(Transfer, judges, c=c), about.at, seeds)),
         claims=duration_claims(about),
         sections=partial(duration_sections, about=about),
     )
@@ -132,8 +134,9 @@ def _durations(given: str | float | Iterable[float] | None) -> tuple[float, ...]
         found = tuple(sorted({float(value) for value in listed}))
     except (ValueError, TypeError) as error:
         raise RecipeError(f"simlap-durations: durations is {given!r}; give epochs, as 8,32,96") from error
-    if not found or found[0] <= 0:
-        raise RecipeError(f"simlap-durations: durations is {given!r}; give one or more, all above 0")
+    # Of a part of an epoch methods of one view and of two would see other numbers of views, and two might be one run.
+    if not found or found[0] < 1 or any(value != int(value) for value in found):
+        raise RecipeError(f"simlap-durations: durations is {given!r}; give whole numbers of epochs, 1 or more")
     return found
 
 

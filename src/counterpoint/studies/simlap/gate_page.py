@@ -12,8 +12,9 @@ from counterpoint.report.charts import Axis, Chart, Line
 from counterpoint.report.exhibits import Exhibit, Heat, Histogram, Section
 from counterpoint.report.numbers import in_points, per_cent
 from counterpoint.studies.simlap.claims import PAPER, claim
+from counterpoint.studies.simlap.judged import FLOOR, SOURCE_FLOOR
 from counterpoint.studies.simlap.page import Seeds, bars_of, table_of
-from counterpoint.studies.statistics import above, each, estimate, greater
+from counterpoint.studies.statistics import each, estimate, greater
 from counterpoint.studies.study import Claim, Results
 
 __all__ = ["KINDS", "NONE", "Grid", "gate_claims", "gate_sections"]
@@ -71,20 +72,20 @@ def _gates(results: Results, penalty: str, *path: str) -> Seeds:
 
 def _accuracy(results: Results, penalty: str, measure: str, encoder: str = "learned", label: str = "") -> Seeds:
     """On test images of the data that was trained on, or of those of a label."""
-    path = ("transfer", encoder, label, measure) if label else ("source", encoder, measure)
-    return results.values(*path, penalty=penalty)
+    learned = ("transfer" if label else "source", "learned")
+    path = learned if encoder == "learned" else (FLOOR if label else SOURCE_FLOOR)[encoder]
+    return results.values(*path, *([label] if label else []), measure, penalty=penalty)
 
 
 # ---------------------------------------------------------------- claims
 
 
-def gate_claims(grid: Grid, labels: Sequence[str], *, kin: bool) -> tuple[Claim, ...]:
+def gate_claims(grid: Grid, labels: Sequence[str]) -> tuple[Claim, ...]:
     """All of them.
 
     Args:
         grid: of penalties.
         labels: of the data on which encoders are judged, their own first.
-        kin: whether the data have super-classes.
     """
     printed, binary = grid.most("printed"), grid.most("binary")
     weight = f"{max(grid.weights):g}"
@@ -159,19 +160,6 @@ def gate_claims(grid: Grid, labels: Sequence[str], *, kin: bool) -> tuple[Claim,
                 where=f"{PAPER}, ablations",
                 published="82.9 % without, 83.2 % with it",
                 origin="paper",
-            )
-        )
-    if kin:
-        made.append(
-            claim(
-                "kin-share-gates",
-                "Gates of classes of one super-class overlap more than those of others, which nobody told them.",
-                "AUROC of the overlap of two gates as a sign of one super-class, without a penalty.",
-                "it is above 50 %",
-                lambda results: above(
-                    _gates(results, NONE, "overlap", "auroc"), 0.5, unit="share", what="the AUROC of the overlap"
-                ),
-                where=f"{PAPER}, heat map of gates",
             )
         )
     return tuple(made)

@@ -18,9 +18,9 @@ from counterpoint.errors import RecipeError
 from counterpoint.studies.simlap.claims import BLIND
 from counterpoint.studies.simlap.classes import GATED, by_kin, gates_of, kin_scores, short, super_of
 from counterpoint.studies.simlap.gate_page import KINDS, NONE, Grid, gate_claims, gate_sections
-from counterpoint.studies.simlap.judged import OnSource
-from counterpoint.studies.simlap.runs import runs, sized
-from counterpoint.studies.study import SEEDS, Cell, Scale, Study, Trained
+from counterpoint.studies.simlap.judged import OnSource, floors_of
+from counterpoint.studies.simlap.runs import dials_said, runs, sized
+from counterpoint.studies.study import SEEDS, Cell, Evaluator, Scale, Study, Trained
 from counterpoint.studies.transfer import Target, Transfer, targets_of
 from counterpoint.types import Source
 
@@ -159,8 +159,10 @@ def simlap_gates(
         for place, dials in [(NONE, {}), *((grid.name(*one), grid.dials(*one)) for one in grid.penalties)]
         for cell in runs(plan, (method,), seeds, place={"penalty": place}, dials=dials)
     ]
-    others, bare, c = targets_of(targets), (("penalty", NONE),), 0.01 if scale == "smoke" else None
-    judges = (OnSource(bare, c=c), *((Transfer(others, bare, c=c),) if others else ()))
+    others, bare, c = targets_of(targets), {"penalty": NONE}, 0.01 if scale == "smoke" else None
+    judges: list[Evaluator] = [OnSource(c=c), *floors_of(partial(OnSource, c=c), bare, seeds)]
+    if others:
+        judges += [Transfer(others, c=c), *floors_of(partial(Transfer, others, c=c), bare, seeds)]
     labels = (plan.dataset.name, *(target.label for target in others))
     return Study(
         name="simlap-gates",
@@ -174,12 +176,13 @@ def simlap_gates(
             f"classes{_hierarchy(plan.dataset.super_classes)}; nothing but the penalty differs. The loss does not "
             "see the scale of a gate, so that a threshold says less than it seems to; the number of dimensions that "
             "count is free of it.",
+            dials_said(plan, (method,), others),
             BLIND,
         ),
         source="Wu et al. 2024",
         cells=tuple(sorted(cells, key=lambda cell: seeds.index(cell.seed))),
         evaluators=(GateReading(), *judges),
-        claims=gate_claims(grid, labels, kin=plan.dataset.super_of is not None),
+        claims=gate_claims(grid, labels),
         sections=partial(gate_sections, grid=grid, labels=labels),
     )
 

@@ -17,7 +17,7 @@ from counterpoint.studies.simlap.claims import ASKED, BLIND, PAPER, claim
 from counterpoint.studies.simlap.classes import GATED, super_of
 from counterpoint.studies.simlap.page import Seeds, bars_of, table_of, title_of
 from counterpoint.studies.simlap.pair_space import GATES, KINDS, MAPS, PairSpace
-from counterpoint.studies.simlap.runs import runs, sized
+from counterpoint.studies.simlap.runs import dials_said, runs, sized
 from counterpoint.studies.statistics import below, each, estimate, greater
 from counterpoint.studies.study import SEEDS, Claim, Results, Scale, Study
 from counterpoint.types import Dataset, Source
@@ -73,6 +73,7 @@ def simlap_maps(
             "A map is for the eye: distances between clusters and their sizes mean nothing. So all numbers are also "
             "taken in the spaces themselves, over all pairs of these classes, and beside the pair's own gate stand "
             "that of another pair and the own one with its dimensions shuffled.",
+            dials_said(plan, (method,)),
             BLIND,
         ),
         source="Wu et al. 2024",

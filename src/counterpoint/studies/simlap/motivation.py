@@ -15,8 +15,8 @@ from counterpoint.studies.simlap.claims import ASKED, BLIND, PAPER, claim
 from counterpoint.studies.simlap.classes import KINDS, pairs_of_classes, super_of
 from counterpoint.studies.simlap.low_variance import ALONE, ARMS, BINS, SHARE, LowVariance
 from counterpoint.studies.simlap.page import Seeds, bars_of, table_of
-from counterpoint.studies.simlap.runs import runs, sized
-from counterpoint.studies.statistics import estimate, greater
+from counterpoint.studies.simlap.runs import dials_said, runs, sized
+from counterpoint.studies.statistics import each, estimate, greater
 from counterpoint.studies.study import SEEDS, Claim, Results, Scale, Study
 from counterpoint.types import Source
 
@@ -71,6 +71,7 @@ def simlap_motivation(
             f"{share:.0%} of the dimensions of h are kept. What varies little over a pair may vary little over any "
             "images; so the pair is also measured in random dimensions and in those that vary least over a random set "
             f"of as many images, and a random set of images takes the pair's place.{alone}",
+            dials_said(plan, ("simclr",)),
             BLIND,
         ),
         source="Wu et al. 2024",
@@ -83,6 +84,21 @@ def simlap_motivation(
 
 def _of(results: Results, kind: str, arm: str, measure: str, encoder: str = "learned") -> Seeds:
     return results.values(LowVariance.name, encoder, kind, arm, measure, method="simclr")
+
+
+SETS = "random sets of as many images"
+
+
+def rise(results: Results, kind: str, arm: str, whole: str) -> Seeds:
+    """How much more alike the images of a pair, or of a set in its place, are in some dimensions than in all.
+
+    Args:
+        results: of the study.
+        kind: of pair.
+        arm: the dimensions.
+        whole: all of them, of the same images.
+    """
+    return each(lambda v: v[0] - v[1], [_of(results, kind, name, "intra") for name in (arm, whole)])
 
 
 def _claims(kind: str) -> tuple[Claim, ...]:
@@ -129,6 +145,19 @@ def _claims(kind: str) -> tuple[Claim, ...]:
             "whole",
             where,
         ),
+        claim(
+            f"rises-beyond-set-{kind}",
+            f"In the dimensions that vary least over a pair {said} its images become more alike than those of a random "
+            "set do in dimensions that vary least over another random set.",
+            f"{MEASURED['intra']}: {ARMS['lowest']} less {ARMS['whole']}, of pairs {said} less of {SETS}; on the half "
+            "of the test images that chose nothing.",
+            "the difference is above 0",
+            lambda results: greater(
+                rise(results, kind, "lowest", "whole"),
+                rise(results, kind, ALONE, f"{ALONE}, whole"),
+                what="the rise of the cosine, pair less random set,",
+            ),
+        ),
         more(
             "beyond-random",
             f"The dimensions that vary least over a pair {said} part it from others better than random ones.",
@@ -173,6 +202,17 @@ def _sections(results: Results, kinds: Sequence[str]) -> list[Section]:
             },
             Axis("AUROC", percent=True),
         )
+    figures += bars_of(
+        "How much more alike images become",
+        "Mean cosine of h, in the dimensions that vary least over a pair less in all; and the same of a random set, in "
+        "those that vary least over another one.",
+        tuple(KINDS[kind] for kind in kinds),
+        {
+            "the pair": [rise(results, kind, "lowest", "whole") for kind in kinds],
+            SETS: [rise(results, kind, ALONE, f"{ALONE}, whole") for kind in kinds],
+        },
+        Axis("rise of the cosine"),
+    )
     histograms = [h for kind in kinds for arm in ("whole", "lowest") if (h := _histogram(results, kind, arm))]
     return [
         Section("separation", title, exhibits=tuple(figures)),

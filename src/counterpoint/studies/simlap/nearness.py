@@ -13,12 +13,13 @@ from counterpoint.errors import RunError, SourceError
 from counterpoint.random import Streams
 from counterpoint.serving import load
 from counterpoint.sphere import unit
-from counterpoint.studies.cells import Shelf, composed
+from counterpoint.studies.cells import CELLS, Shelf, composed, finished, folder_of
 from counterpoint.studies.league.make import Planned
 from counterpoint.studies.league.methods import trained_as
 from counterpoint.studies.simlap.classes import class_cosines
+from counterpoint.studies.simlap.runs import runs
 
-__all__ = ["UNTRAINED", "Near", "agreement", "centred_cosines", "near", "nearest", "steps"]
+__all__ = ["UNTRAINED", "Near", "agreement", "centred_cosines", "near", "nearest", "shared_run", "steps"]
 
 UNTRAINED = "untrained"
 IMAGES = 100  # of each class, that a frozen encoder looks at
@@ -89,13 +90,15 @@ def nearest(
 ) -> tuple[tuple[int, ...], ...]:
     """Of each class all others, the nearest first: by the path if there is one, and among equals by the cosine.
 
+    Cosines count to four places, and equals stand in the order of the classes: other machines round the rest otherwise.
+
     Args:
         cosine: of the frozen encoder.
         path: edges in the hierarchy.
     """
     found: list[tuple[int, ...]] = []
     for own, row in enumerate(cosine):
-        order = row.argsort(descending=True, stable=True)
+        order = (1e4 * row).round().argsort(descending=True, stable=True)
         if path is not None:
             order = order[path[own][order].argsort(stable=True)]
         found.append(tuple(other for other in order.tolist() if other != own))
@@ -114,6 +117,26 @@ def agreement(
     """
     shared = [len(set(a[:count]) & set(b[:count])) / count for a, b in zip(first, second, strict=True)]
     return sum(shared) / len(shared), count / (len(first) - 1)
+
+
+def shared_run(plan: Planned, store: Path = CELLS) -> Path:
+    """The run of SimCLR on a plan's data that other studies have, of seed 0.
+
+    Args:
+        plan: data and sizes.
+        store: folder of cells.
+
+    Raises:
+        RunError: it has not been trained.
+    """
+    (cell,) = runs(plan, ("simclr",), (0,))
+    folder = folder_of(cell, store)
+    if not finished(folder):
+        raise RunError(
+            f"classes are near by a trained encoder, but there is no finished run {str(folder)!r} of SimCLR on these "
+            f"data; run simlap-transfer first, give another as frozen=FOLDER, or frozen={UNTRAINED} for random weights"
+        )
+    return folder
 
 
 def near(plan: Planned, frozen: str | Path = UNTRAINED) -> Near:

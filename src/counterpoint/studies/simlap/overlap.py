@@ -24,7 +24,7 @@ from counterpoint.report.numbers import per_cent
 from counterpoint.studies.league.methods import listed
 from counterpoint.studies.simlap.claims import BLIND, PAPER, claim
 from counterpoint.studies.simlap.page import Seeds, bars_of, table_of, title_of
-from counterpoint.studies.simlap.runs import GROUPS, runs, sized
+from counterpoint.studies.simlap.runs import GROUPS, dials_said, runs, sized
 from counterpoint.studies.statistics import estimate, greater
 from counterpoint.studies.study import SEEDS, Cell, Claim, Results, Scale, Study, Trained
 from counterpoint.types import Embeddings, Source
@@ -146,6 +146,7 @@ def simlap_overlap(
             "they are the same and 0 where a threshold never fails.",
             "All is measured on h of test images, for which SimLAP has no gate. SupCon, GPaCo and both forms of SimLAP "
             "were trained with the classes' names, SimCLR and MoCo v3 without.",
+            dials_said(plan, shown),
             BLIND,
         ),
         source="Wu et al. 2024",

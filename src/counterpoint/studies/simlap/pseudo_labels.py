@@ -33,12 +33,12 @@ from counterpoint.studies.simlap.compared import (
     side_by_side,
     told,
 )
-from counterpoint.studies.simlap.judged import judged_on
+from counterpoint.studies.simlap.judged import floors_of, judged_on
 from counterpoint.studies.simlap.page import table_of, title_of
-from counterpoint.studies.simlap.runs import runs, sized
+from counterpoint.studies.simlap.runs import dials_said, runs, sized
 from counterpoint.studies.statistics import estimate
 from counterpoint.studies.study import SEEDS, Cell, Claim, Results, Scale, Study, Trained
-from counterpoint.studies.transfer import Floor, Target, Transfer
+from counterpoint.studies.transfer import Target, Transfer
 from counterpoint.types import Dataset, Source
 
 __all__ = ["ClusterLabels", "pseudo_cells", "pseudo_claims", "simlap_pseudo_labels"]
@@ -47,7 +47,7 @@ TEACHER = "simclr"
 LEARNERS = ("supcon", "simlap")
 LABELS = {"none": "no labels", "true": "true labels", "clusters": "clusters"}
 TABLE = f"{PAPER}, the table of kNN by source of labels (ImageNet, ResNet-50, 1,000 clusters)"
-AT = {"method": TEACHER}
+AT = {"labels": "true", "method": "simlap"}
 
 
 def simlap_pseudo_labels(
@@ -104,11 +104,12 @@ def simlap_pseudo_labels(
             "labels and with clusters.",
             f"Judged by ten neighbours and a linear probe of h on {', '.join(about.targets)}, which had no part in "
             "training.",
+            dials_said(plan, (TEACHER, *LEARNERS), judges),
             BLIND,
         ),
         source=PAPER,
         cells=pseudo_cells(plan, number, seeds),
-        evaluators=(Transfer(judges, c=c), Floor(judges, tuple(AT.items()), c=c), ClusterLabels()),
+        evaluators=(Transfer(judges, c=c), *floors_of(partial(Transfer, judges, c=c), AT, seeds), ClusterLabels()),
         claims=pseudo_claims(about),
         sections=partial(pseudo_sections, about=about),
     )

@@ -1,22 +1,25 @@
-"""Runs that the studies of SimLAP share: one encoder, one budget of views, dials of one tuning.
+"""Runs that the studies of SimLAP share: one encoder, one budget of views, dials of one tuning where there was one.
 
 What they cost with `conv` on 16,350 images of 32 pixels (31 steps of 512 an epoch), one thread of two busy cores: a
-step of two views .2 s, so that a run of the usual budget takes about 200 s, whatever the method.
+step of two views .2 s, so that a run of the usual budget takes about 200 s, whatever the method. At small scale a study
+has one seed where no more are asked for, which decides no claim: `--seeds 3` makes it three, at three times the cost.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from counterpoint.errors import RecipeError
+from counterpoint.errors import RecipeError, SourceError
 from counterpoint.studies.league.make import Planned, planned
 from counterpoint.studies.league.methods import entered, trained_as
 from counterpoint.studies.league.settings import read_settings
 from counterpoint.studies.restricted import Restricted
+from counterpoint.studies.simlap.page import title_of
 from counterpoint.studies.study import Cell, Scale
+from counterpoint.studies.transfer import Target
 from counterpoint.types import Source
 
-__all__ = ["EPOCHS", "GROUPS", "runs", "sized"]
+__all__ = ["EPOCHS", "GROUPS", "dials_said", "runs", "sized"]
 
 EPOCHS: Mapping[Scale, float] = {"full": 32, "small": 8, "smoke": 1}  # of a method of two views
 GROUPS = {"SimCLR": ("simclr", "supcon", "simlap"), "MoCo v3": ("moco_v3", "gpaco", "simlap_moco")}
@@ -44,11 +47,14 @@ def sized(
     Raises:
         CounterpointError: no labelled images, a class that is none, or a size that is too small.
     """
-    names = tuple(n.strip() for n in (classes.split(";") if isinstance(classes, str) else classes) if n.strip())
+    listed = classes.split(";") if isinstance(classes, str) else classes
+    names = tuple(sorted({name.strip() for name in listed} - {""}))  # in another order it is the same data
     if names and source is not None:
         source = Restricted(source, classes=names)
     elif names:
         raise RecipeError(f"classes={';'.join(names)} are of a source; name it by --source")
+    if source is None and scale != "smoke":
+        raise SourceError("studies of SimLAP need images with labels; give --source cifar10 --root FOLDER")
     most = None if scale == "smoke" else 10**9
     return planned(
         source,
@@ -116,3 +122,33 @@ def runs(
 
 def _with(cell: Cell, settings: Mapping[str, str]) -> Cell:
     return replace(cell, settings={**cell.settings, **settings}) if settings else cell
+
+
+def dials_said(plan: Planned, methods: Sequence[str], targets: Sequence[Target] = ()) -> str:
+    """Which dials the runs have, and on what data these were chosen, for a page.
+
+    Args:
+        plan: data and sizes.
+        methods: names of recipes.
+        targets: data that are transferred to.
+    """
+    settings = read_settings()
+    known = settings.of(plan.encoder)
+    tuned = [title_of(name) for name in methods if name in known]
+    own = [title_of(name) for name in methods if name not in known]
+    if not tuned:
+        return f"Dials are the recipes' own; none was tuned with the encoder `{plan.encoder}`."
+    data = " and ".join(settings.data)
+    words = [
+        f"Learning rate and temperature of {', '.join(tuned)} are those that the league's tuning chose with this "
+        f"encoder, of at most six trials of each method, by neighbours on images held out of the training set of "
+        f"{data}: {settings.how}."
+    ]
+    if own:
+        words.append(f"{', '.join(own)} {'was' if len(own) == 1 else 'were'} not tuned, and have the recipe's own.")
+    if both := [target.label for target in targets if target.label in settings.data]:
+        words.append(
+            f"{', '.join(both)} is also transferred to here: no encoder saw it, but on a part of its training images "
+            "the dials were chosen; its test images had no part in that."
+        )
+    return " ".join(words)

@@ -11,20 +11,21 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from counterpoint.studies.cells import dials_of
 from counterpoint.studies.league.evaluators import Course
 from counterpoint.studies.league.make import Planned
 from counterpoint.studies.simlap.claims import BLIND
-from counterpoint.studies.simlap.judged import OnSource, judged_on
-from counterpoint.studies.simlap.runs import runs, sized
+from counterpoint.studies.simlap.judged import OnSource, floors_of, judged_on
+from counterpoint.studies.simlap.runs import dials_said, runs, sized
 from counterpoint.studies.simlap.settings_claims import DEFAULT, setting_claims
 from counterpoint.studies.simlap.settings_sections import About, setting_sections
 from counterpoint.studies.study import SEEDS, Cell, Scale, Study
-from counterpoint.studies.transfer import Floor, Target, Transfer
+from counterpoint.studies.transfer import Target, Transfer
 from counterpoint.types import Source
 
 __all__ = ["Setting", "setting_cells", "settings_of", "simlap_settings"]
 
-BASE: Mapping[str, Any] = {"width": 256, "temperature": 0.15, "gate_penalty": 0.0, "norm": "layer"}
+TEMPERATURES = (0.05, 0.1, 0.15)  # the last is the paper's default
 BRIEFLY = ("default", "optimizer", "last norm")  # at smoke scale
 
 
@@ -81,7 +82,6 @@ def simlap_settings(
     judges = judged_on("simlap-settings", targets, scale)
     seeds = SEEDS[scale] if seeds is None else tuple(seeds)
     c = 0.01 if scale == "smoke" else None
-    at = tuple(DEFAULT.items())
     every = tuple(one for one in settings_of(plan) if scale != "smoke" or one.name in BRIEFLY)
     about = About(tuple((one.name, one.value) for one in every), tuple(target.label for target in judges))
     return Study(
@@ -90,7 +90,13 @@ def simlap_settings(
         about=_about(plan, judges),
         source="Wu et al. 2024, the ablations at 100 epochs, and the text on the projector's normalisation",
         cells=setting_cells(plan, every, seeds),
-        evaluators=(Transfer(judges, c=c), Floor(judges, at, c=c), OnSource(at, c=c), Course()),
+        evaluators=(
+            Transfer(judges, c=c),
+            *floors_of(partial(Transfer, judges, c=c), DEFAULT, seeds),
+            OnSource(c=c),
+            *floors_of(partial(OnSource, c=c), DEFAULT, seeds),
+            Course(),
+        ),
         claims=setting_claims(),
         sections=partial(setting_sections, about=about),
     )
@@ -100,20 +106,28 @@ def settings_of(plan: Planned) -> tuple[Setting, ...]:
     """The default, and one setting at a time away from it.
 
     LARS has the rate of the paper's preset, .05 for a batch of 256 in proportion to the batch, and ten times that: the
-    paper's is for a training a hundred times as long.
+    paper's is for a far longer training. The default is the run of other studies, at a temperature that tuning may have
+    chosen.
 
     Args:
         plan: data and sizes.
     """
     rate = 0.05 * plan.batch / 256
+    tried = [t for t in TEMPERATURES if t != _default(plan)["temperature"]]
     return (
         Setting(DEFAULT["setting"], DEFAULT["value"]),
         *(Setting("optimizer", f"LARS, rate {lr:g}", fields=_lars(lr, plan)) for lr in (rate, 10 * rate)),
         *(Setting("width", str(width), {"width": width}) for width in (64, 1024)),
-        *(Setting("temperature", f"{t:g}", {"temperature": t}) for t in (0.05, 0.1)),
+        *(Setting("temperature", f"{t:g}", {"temperature": t}) for t in tried),
         *(Setting("gate penalty", f"{penalty:g}", {"gate_penalty": penalty}) for penalty in (1e-2, 1e-1)),
         *(Setting("last norm", norm, {"norm": norm}) for norm in ("none", "batch")),
     )
+
+
+def _default(plan: Planned) -> dict[str, Any]:
+    """Dials of the default, the recipe's own among them."""
+    (cell,) = runs(plan, ("simlap",), (0,))
+    return {**dials_of("simlap"), **cell.dials}
 
 
 def _lars(rate: float, plan: Planned) -> dict[str, str]:
@@ -137,23 +151,27 @@ def setting_cells(plan: Planned, every: Sequence[Setting], seeds: Sequence[int])
         cell
         for seed in seeds
         for one in every
-        for cell in runs(plan, ("simlap",), (seed,), place=one.place, dials={**BASE, **one.dials}, settings=one.fields)
+        for cell in runs(plan, ("simlap",), (seed,), place=one.place, dials=one.dials, settings=one.fields)
     )
 
 
 def _about(plan: Planned, targets: Sequence[Target]) -> tuple[str, ...]:
+    default = _default(plan)
     return (
         "The paper varies SimLAP's optimizer, width, temperature and gate penalty one at a time, and says that the "
         "projector must end in LayerNorm: without any norm the loss is no number, with BatchNorm training barely "
-        "converges. The default here is the recipe's: AdamW, a width of 256, a temperature of .15, no penalty, "
-        "LayerNorm.",
+        "converges. The default here is the run that other studies have too: AdamW at a rate of "
+        f"{default['lr']:g} for a batch of 256, a width of {default['width']}, a temperature of "
+        f"{default['temperature']:g}, no penalty, LayerNorm.",
         f"All train the encoder `{plan.encoder}` on {len(plan.dataset.train):,} images of {plan.dataset.name} in "
         f"batches of {plan.batch}, until they have seen as many views as {plan.epochs:g} epochs of two views have; the "
         "paper trains for 100 epochs on ImageNet, so that directions may be compared and figures may not. LARS has the "
         "rate of the paper's preset and ten times that, since that rate is for a far longer training; the claim takes, "
         "seed by seed, the one that is better on the source, and is decided on other data.",
         "A run whose loss is no longer a number ends there. It keeps its row, with what was said of it. The doctor "
-        "reads every run's own log, and knows nothing of the accuracy.",
+        "reads every run's own log, also one that ended so, and knows nothing of the accuracy.",
         "Judged by linear probe and by 10 nearest neighbours of the frozen h on the source's own test images and on "
-        f"{', '.join(target.label for target in targets)}, which no encoder saw. {BLIND}",
+        f"{', '.join(target.label for target in targets)}, which no encoder saw.",
+        dials_said(plan, ("simlap",), targets),
+        BLIND,
     )

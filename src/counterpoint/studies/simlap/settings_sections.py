@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from counterpoint.report.charts import Axis
 from counterpoint.report.exhibits import Exhibit, Section, Table
 from counterpoint.report.numbers import in_points
-from counterpoint.studies.simlap.judged import KNN, PROBE
+from counterpoint.studies.simlap.judged import FLOOR, KNN, PROBE, SOURCE_FLOOR
 from counterpoint.studies.simlap.page import bars_of
 from counterpoint.studies.simlap.settings_claims import DEFAULT, SOURCE, at_setting, spoken
 from counterpoint.studies.statistics import estimate, paired
@@ -35,13 +35,15 @@ class About:
 
 
 def word(results: Results, name: str, value: str) -> str:
-    """What was said of the runs of a setting: the doctor's verdict, or why there is none; with how many said so."""
+    """What was said of the runs of a setting, with how many said so: the doctor's verdict, and why a run failed."""
     said: Counter[str] = Counter()
     for result in results.asked(setting=name, value=value):
         course = result.found.get("course")
         if result.folder is None and not result.failed:
             continue
-        said[str(course["verdict"]) if course is not None else result.error or "not read yet"] += 1
+        verdict = (result.checkup or course or {}).get("verdict", "")
+        why = "" if course is not None else result.error
+        said["; ".join(filter(None, (why, verdict))) or "not read yet"] += 1
     if len(said) == 1:
         return next(iter(said))
     return "; ".join(f"{text} ({count} of {said.total()} seeds)" for text, count in said.items())
@@ -117,7 +119,7 @@ def _table(results: Results, about: About) -> Table:
 
 def _bare(results: Results, key: str, path: Sequence[str]) -> dict[int, float]:
     """The same measure of what needs no training, for each seed."""
-    return results.values("floor" if path[0] == "transfer" else path[0], key, *path[2:], **DEFAULT)
+    return results.values(*(FLOOR if path[0] == "transfer" else SOURCE_FLOOR)[key], *path[2:], **DEFAULT)
 
 
 def _each(results: Results, about: About) -> Table:
@@ -155,22 +157,22 @@ def _doctor(results: Results, about: About) -> Section:
             (
                 _shown(name, value),
                 sum(result.diverged for result in asked),
-                sum(known) - sum(result.diverged for result in asked),
+                sum(known),
                 len(known) - sum(known),
                 len(asked) - len(known),
                 word(results, name, value) or None,
             )
         )
-    title = f"Named as failing: {', '.join(ill)}" if ill else "No setting is named as failing in every seed"
+    title = f"The doctor names {', '.join(ill)}" if ill else "The doctor names no setting in every seed"
     words = (
         "The doctor reads the log of a run: losses, updates, directions that are used. It is not told the accuracy. A "
-        "run whose loss is no longer a number ends at once, and the sentence of its end takes the doctor's place.",
+        "run whose loss is no longer a number ends at once; the doctor reads what it logged until then.",
     )
     table = Table(
         "doctor",
         "What became of the runs",
-        ("setting", "no number", "ill", "healthy", "not judged", "said of them"),
+        ("setting", "no number", "doctor finds something", "doctor finds nothing", "not judged", "said of them"),
         tuple(rows),
-        "Runs, counted over seeds.",
+        "Runs, counted over seeds. Those whose loss was no number are counted by the doctor's word too.",
     )
     return Section("doctor", title, words, (table,))

@@ -12,7 +12,7 @@ from counterpoint.studies.league.methods import listed
 from counterpoint.studies.simlap.alike import MEASURES, SETS, SPACES, Inside, Likeness
 from counterpoint.studies.simlap.claims import ASKED, BLIND, PAPER, claim
 from counterpoint.studies.simlap.classes import GATED, short, super_of
-from counterpoint.studies.simlap.runs import GROUPS, runs, sized
+from counterpoint.studies.simlap.runs import GROUPS, dials_said, runs, sized
 from counterpoint.studies.simlap.similarity_sections import About, gap_of, kin_of, similarity_sections
 from counterpoint.studies.statistics import above, greater
 from counterpoint.studies.study import SEEDS, Claim, Scale, Study
@@ -76,6 +76,7 @@ def simlap_similarity(
             "finds that in them images of one class and of two lie farther apart. Fewer dimensions spread cosines by "
             "themselves, so that random dimensions and those of another super-class are measured too, and sets of "
             "unrelated classes in their own. Gates were learned on training images; all cosines are of test images.",
+            dials_said(plan, shown),
             BLIND,
         ),
         source="Wu et al. 2024",
@@ -157,6 +158,21 @@ def _claims(gated: str, *, kin: bool, top: int) -> tuple[Claim, ...]:
 
 
 def _knows(gated: str, measure: str) -> Claim:
+    if measure == "features":
+        return claim(
+            "features-know-kin",
+            "Classes of one super-class are more alike than others by their features, and training taught that.",
+            f"AUROC of the likeness as a sign of one super-class, over pairs of classes; {MEASURES[measure]}; less "
+            "that of the untrained encoder, which knows colours at least.",
+            "the difference is above 0",
+            lambda results: greater(
+                kin_of(results, gated, measure),
+                kin_of(results, gated, measure, first=True),
+                unit="points",
+                what="the AUROC, trained less untrained,",
+            ),
+            where=f"{PAPER}, similarity of classes",
+        )
     return claim(
         f"{measure}-know-kin",
         f"Classes of one super-class are more alike than others by their {measure}.",

@@ -1,7 +1,8 @@
 """Transfer: arbitrary pairs against instance and class pairs, trained on one data set and tested on others.
 
 What it costs at full scale, with `conv` on 16,350 images of 32 pixels and four sets that are transferred to: 18 runs of
-200 s of one core, 75 s to read each, and 200 s for what needs no training of each seed: .75 hours of two cores.
+200 s of one core, 75 s to read each, and some 200 s for what needs no training of each seed, which other studies of the
+same runs share: .75 hours of two cores.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,17 +24,17 @@ from counterpoint.studies.simlap.compared import (
     side_by_side,
     told,
 )
-from counterpoint.studies.simlap.judged import OnSource, judged_on
+from counterpoint.studies.simlap.judged import OnSource, floors_of, judged_on
 from counterpoint.studies.simlap.page import table_of, title_of
-from counterpoint.studies.simlap.runs import GROUPS, runs, sized
+from counterpoint.studies.simlap.runs import GROUPS, dials_said, runs, sized
 from counterpoint.studies.statistics import each, estimate, greater
 from counterpoint.studies.study import SEEDS, Claim, Decision, Results, Scale, Study
-from counterpoint.studies.transfer import Floor, Target, Transfer
+from counterpoint.studies.transfer import Target, Transfer
 from counterpoint.types import Source
 
 __all__ = ["simlap_transfer"]
 
-AT = {"method": "simclr"}
+AT = {"method": "simlap"}  # whose runs other studies have too
 TABLE = f"{PAPER}, the table of transfer by linear probe (ImageNet, ResNet-50)"
 NEIGHBOURS = f"{PAPER}, the table of kNN by source of labels (ImageNet, ResNet-50)"
 
@@ -100,11 +101,12 @@ def simlap_transfer(
             "linear probe of h, whose penalty is chosen on a part of the training images, and by the votes of ten "
             "neighbours. Raw pixels and the encoder with its first weights are the floor; the test images of the "
             "source's own classes stand beside.",
+            dials_said(plan, tuple(lines), judges),
             BLIND,
         ),
         source=PAPER,
         cells=runs(plan, tuple(lines), seeds),
-        evaluators=(Transfer(judges, c=c), Floor(judges, tuple(AT.items()), c=c), OnSource(c=c)),
+        evaluators=(Transfer(judges, c=c), *floors_of(partial(Transfer, judges, c=c), AT, seeds), OnSource(c=c)),
         claims=transfer_claims(lines),
         sections=partial(transfer_sections, about=about),
     )

@@ -26,11 +26,11 @@ from counterpoint.studies.simlap.compared import (
     side_by_side,
     told,
 )
-from counterpoint.studies.simlap.judged import judged_on
+from counterpoint.studies.simlap.judged import floors_of, judged_on
 from counterpoint.studies.simlap.page import title_of
-from counterpoint.studies.simlap.runs import runs, sized
+from counterpoint.studies.simlap.runs import dials_said, runs, sized
 from counterpoint.studies.study import SEEDS, Claim, Results, Scale, Study
-from counterpoint.studies.transfer import Floor, Target, Transfer
+from counterpoint.studies.transfer import Target, Transfer
 from counterpoint.types import Source
 
 __all__ = ["simlap_vit", "vit_claims"]
@@ -108,7 +108,7 @@ def simlap_vit(
             epochs=epochs or EPOCHS[scale],
             classes=classes,
         )
-    plan = replace(whole, batch=BATCH)
+    plan = replace(whole, batch=min(BATCH, len(whole.dataset.train)))
     judges = tuple(
         replace(target, most=min(target.most, READ), tested=target.tested or READ)
         for target in judged_on("simlap-vit", targets, scale)
@@ -128,15 +128,15 @@ def simlap_vit(
             f"All train `{encoder}` with patches of {side} pixels on "
             f"{len(plan.dataset.train):,} images of {plan.dataset.name} in batches of {plan.batch}, until they have "
             f"seen as many views as {plan.epochs:g} epochs of two views have. That is very little for a transformer: "
-            "the paper trains ViT-S for 300 epochs of ImageNet. The dials are the recipes' own; none was tuned with "
-            "this encoder.",
+            "the paper trains ViT-S for 300 epochs of ImageNet.",
             f"Judged by ten neighbours of h, the class token, on {', '.join(about.targets)}, at most {READ:,} training "
             f"and {READ:,} test images of each, which had no part in training; a linear probe stands beside.",
+            dials_said(plan, METHODS, judges),
             BLIND,
         ),
         source=PAPER,
         cells=runs(plan, METHODS, seeds, settings=settings),
-        evaluators=(Transfer(judges, c=c), Floor(judges, tuple(AT.items()), c=c)),
+        evaluators=(Transfer(judges, c=c), *floors_of(partial(Transfer, judges, c=c), AT, seeds)),
         claims=vit_claims(about),
         sections=partial(vit_sections, about=about),
     )
