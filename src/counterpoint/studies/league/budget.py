@@ -8,10 +8,10 @@ What that costs, on two cores with one thread for each of two runs, by the logs 
 hours of one core:
 
     tuning, 6 trials of a quarter     4.7
-    CIFAR-10, 29 runs of a seed       2.5    of which Selfie .5 and CPC .2: a patch has a map as large as an image's
+    CIFAR-10, 29 runs of a seed       2.4    of two; Selfie .5 and CPC .2: a patch has a map as large as an image's
     reading them                       .3    probes, few labels, neighbours, 1,022 super-classes, the baselines once
-    three seeds                       8.4
-    Fashion-MNIST, one seed           2.4    by its pixels, not run to the end yet
+    three seeds                       8.1
+    Fashion-MNIST, one seed           2.7
     together                         15.5
     `negatives`, 177 runs             3.6
 
