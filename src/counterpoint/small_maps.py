@@ -46,27 +46,27 @@ def unread(sides: tuple[int, ...], layer: nn.Conv1d | nn.Conv2d | nn.Conv3d) -> 
     return False
 
 
-def _careful(layer: nn.Conv1d | nn.Conv2d | nn.Conv3d, x: Tensor) -> bool:
+def _unsafe(layer: nn.Conv1d | nn.Conv2d | nn.Conv3d, x: Tensor) -> bool:
     if x.device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
         return False
     return unread(tuple(x.shape[-len(layer.kernel_size) :]), layer)
 
 
-class _Careful(nn.Module):
+class _Guarded(nn.Module):
     def forward(self, input: Tensor) -> Tensor:
-        if not _careful(cast(nn.Conv2d, self), input):
+        if not _unsafe(cast(nn.Conv2d, self), input):
             return super().forward(input)
         with torch.autocast("cpu", enabled=False):
             return super().forward(input.to(cast(Tensor, self.weight).dtype))
 
 
-class _Conv1d(_Careful, nn.Conv1d): ...
+class _Conv1d(_Guarded, nn.Conv1d): ...
 
 
-class _Conv2d(_Careful, nn.Conv2d): ...
+class _Conv2d(_Guarded, nn.Conv2d): ...
 
 
-class _Conv3d(_Careful, nn.Conv3d): ...
+class _Conv3d(_Guarded, nn.Conv3d): ...
 
 
 _GUARDED: dict[type[nn.Module], type[nn.Module]] = {nn.Conv1d: _Conv1d, nn.Conv2d: _Conv2d, nn.Conv3d: _Conv3d}
@@ -75,4 +75,4 @@ _GUARDED: dict[type[nn.Module], type[nn.Module]] = {nn.Conv1d: _Conv1d, nn.Conv2
 @cache
 def _guarded(kind: type[nn.Module]) -> type[nn.Module]:
     """Of a class that is somebody else's: a layer with a parametrization, or with another way to begin."""
-    return type(kind.__name__, (_Careful, kind), {})
+    return type(kind.__name__, (_Guarded, kind), {})

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 import counterpoint as cp
 from counterpoint import app, sources
-from counterpoint.app.saliency import Looker, _frames, _listed
+from counterpoint.app.saliency import Looker, _frames, _listed, crops_of
 from counterpoint.errors import RecipeError, RunError, ShapeError, SourceError
 from counterpoint.evaluation.saliency import placed
 from counterpoint.random import Stream
@@ -122,7 +122,11 @@ def test_crops_are_put_back_where_they_were_cut(flips):
 
 
 def test_digits_are_not_mirrored(run):
-    assert Looker(cp.Run.open(run))._flips() == ()
+    def flips(kind):
+        return tuple(op for op in crops_of(8, kind).ops if isinstance(op, HFlip))
+
+    assert flips(Looker(cp.Run.open(run)).loaded.facts.kind) == ()
+    assert flips("photos") == (HFlip(),)
 
 
 def test_gates_of_a_run_and_of_ones_own(gated):

@@ -11,7 +11,7 @@ from counterpoint.engine import Finding, diagnose
 from counterpoint.report.run import READINGS
 from counterpoint.run import Run
 
-__all__ = ["SEEN", "Checkup", "doctor", "show_checkup"]
+__all__ = ["Checkup", "doctor", "ended_early", "show_checkup"]
 
 SEEN = 0.9  # of the steps, before which the last reading says nothing of the end
 
@@ -107,9 +107,14 @@ def _verdict(findings: tuple[Finding, ...], steps: list[dict[str, Any]], read: l
     if len(read) < READINGS:
         return f"too short to judge: {len(read)} of the {READINGS} readings that are needed"
     seen, done = int(read[-1]["step"]), int(steps[-1]["step"])
-    if seen < SEEN * done:
+    if ended_early(seen, done):
         return f"healthy up to step {seen:,}, the last of {done:,} that was read: nothing found"
     return "healthy: nothing found"
+
+
+def ended_early(read: int, done: int) -> bool:
+    """Whether the last step that was read says nothing of the end of so many steps."""
+    return read < SEEN * done
 
 
 def _passed(history: list[dict[str, Any]], held: set[str]) -> tuple[tuple[str, int, int], ...]:

@@ -34,7 +34,7 @@ from counterpoint.types import Dataset, Images
 from counterpoint.views import Box, Brightness, Chain, HFlip, ResizedCrop, as_float
 from counterpoint.views.op import rows
 
-__all__ = ["Looker", "Saliency", "saliency"]
+__all__ = ["Looker", "Saliency", "crops_of", "saliency"]
 
 SMALLEST = 0.5  # area of a crop, as a share of the image
 MOST = 512  # crops
@@ -229,7 +229,7 @@ class Looker:
         seed: int,
     ) -> Saliency:
         side = images.shape[-1]
-        chain = Chain((ResizedCrop(side, (SMALLEST, 1.0)), *self._flips(), Brightness()))
+        chain = crops_of(side, self.loaded.facts.kind)
         drawn = chain.draw(images[:1].expand(crops, -1, -1, -1), Streams(seed).at("saliency"))
         frames = _frames(drawn, side)
         values: list[Tensor] = []
@@ -270,9 +270,6 @@ class Looker:
             layer=watched.layer,
             grid=grid,
         )
-
-    def _flips(self) -> tuple[HFlip, ...]:
-        return () if self.loaded.facts.kind == "glyphs" else (HFlip(),)  # a mirrored character is another one
 
     def _probed(self, images: Tensor, probe: str) -> Saliency:
         watched = self.watched("h", as_float(images[:1]))
@@ -344,6 +341,17 @@ def _listed(text: str, known: Sequence[str]) -> list[str]:
         found.append(names[length - 1])
         words = words[length:]
     return found
+
+
+def crops_of(side: int, kind: str) -> Chain:
+    """The views whose mean similarity a map explains.
+
+    Args:
+        side: of the images, in pixels.
+        kind: of the data; characters are not mirrored.
+    """
+    flips = () if kind == "glyphs" else (HFlip(),)  # a mirrored character is another one
+    return Chain((ResizedCrop(side, (SMALLEST, 1.0)), *flips, Brightness()))
 
 
 def _rows_at_once(images: Tensor) -> int:

@@ -202,9 +202,9 @@ def _patient() -> Generator[Callable[[], bool]]:
             signal.signal(number, handler)
 
 
-def _due(step: int, every: float) -> bool:
-    """Whether as many steps as one more multiple of `every`, which may be no whole number, have now been done."""
-    return every > 0 and int(step / every + 1e-9) > int((step - 1) / every + 1e-9)
+def _due(step: int, every: float, last: int = 1) -> bool:
+    """Whether one more multiple of `every`, which may be no whole number, was reached in the last steps, up to this."""
+    return every > 0 and int(step / every + 1e-9) > int(max(0, step - last) / every + 1e-9)
 
 
 def _diverged(run: Run, step: int, numerics: Numerics, watch: Watch | None) -> DivergenceError:
@@ -309,9 +309,8 @@ def fit(
                 recipe.optim.set_lr(optimizer, clock)
                 context = Context(clock, comm, streams)
                 logs = (step + 1) % plan.log_every == 0 or step + 1 == total
-                # Whatever readings cost: one in each quarter of the run, and one at its end.
-                quarter = (step + 1) * 4 // total > max(0, step + 1 - plan.log_every) * 4 // total
-                examine = bool(watch) and logs and (quarter or budget.allows(time.perf_counter() - began))
+                quarter = _due(step + 1, total / 4, plan.log_every)
+                examine = bool(watch) and logs and budget.allows(time.perf_counter() - began, quarter=quarter)
                 try:
                     done = train_step(
                         recipe, model, optimizer, batch, context, numerics, plan.micro_batch, examine=examine

@@ -6,7 +6,9 @@ from typing import Literal
 from counterpoint.studies.statistics import OVER_SEEDS
 from counterpoint.studies.study import Claim, Decision, Results
 
-__all__ = ["ruled"]
+__all__ = ["BLIND", "ruled"]
+
+BLIND = "Blind: the rules of the claims were written before any run."
 
 
 def ruled(

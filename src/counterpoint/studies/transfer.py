@@ -90,7 +90,7 @@ class Transfer:
         model = trained.model if self.of == "learned" else trained.untrained
         answer: dict[str, Any] = {self.of: _of_model(model, self.of, self.targets, self.k, self.c, seed)}
         if self.of == "learned":
-            every = {target.label: _fitted(target, facts.size, facts.channels) for target in self.targets}
+            every = {target.label: _first(target) for target in self.targets}
             answer["images"] = {label: {"train": len(d.train), "test": len(d.test)} for label, d in every.items()}
         return answer
 

@@ -31,9 +31,9 @@ class Budget:
     spent: float = 0.0
     last: float = 0.0
 
-    def allows(self, elapsed: float) -> bool:
-        """Whether a reading may be taken, so many seconds after the start."""
-        return self.taken < ALWAYS or self.spent + self.last <= SHARE * elapsed
+    def allows(self, elapsed: float, *, quarter: bool = False) -> bool:
+        """Whether a reading may be taken, so many seconds after the start; always where a quarter has just ended."""
+        return quarter or self.taken < ALWAYS or self.spent + self.last <= SHARE * elapsed
 
     def charge(self, seconds: float) -> None:
         """For one reading."""

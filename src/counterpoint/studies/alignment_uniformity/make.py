@@ -10,6 +10,7 @@ from counterpoint.studies.alignment_uniformity.grid import EPOCHS, cells, settin
 from counterpoint.studies.alignment_uniformity.sections import study_sections
 from counterpoint.studies.held_out import HeldOut
 from counterpoint.studies.league.make import planned, source_of
+from counterpoint.studies.ruled import BLIND
 from counterpoint.studies.study import SEEDS, Evaluator, Scale, Study
 from counterpoint.types import Source
 
@@ -67,7 +68,7 @@ def alignment_uniformity(
             "tuned for each setting.",
             "A tenth of the training images was held out of all runs. Where a best setting is named, it was chosen by "
             "a linear probe on these, seed by seed. Test images choose nothing.",
-            "Blind: the rules of the claims were written before any run.",
+            BLIND,
         ),
         source="Wang and Isola 2020, arXiv:2005.10242",
         cells=cells(plan, every, seeds),

@@ -12,6 +12,7 @@ from counterpoint.studies.bias.sections import About, study_sections
 from counterpoint.studies.league.make import Planned, planned, source_of
 from counterpoint.studies.league.methods import entered, listed
 from counterpoint.studies.negatives.grid import EPOCHS
+from counterpoint.studies.ruled import BLIND
 from counterpoint.studies.study import SEEDS, Evaluator, Scale, Study
 from counterpoint.types import Source
 
@@ -107,5 +108,5 @@ def _about(plan: Planned, titles: dict[str, str], shares: Sequence[float], ratio
         "the images of the last. Where there are fewer images there are more epochs, so that the steps are as many. "
         "Which classes are rare or missing is the data's order and the same at every seed: intervals over seeds know "
         "nothing of other choices.",
-        "Blind: the rules of the claims were written before any run.",
+        BLIND,
     )

@@ -10,7 +10,7 @@ from counterpoint.report.numbers import in_points
 from counterpoint.studies.bound.grid import BLOCKS, LOSSES, Place, of_classes
 from counterpoint.studies.bound.reading import ACCURACY, bound_against_errors, of, own, share_of_guess, slack_left
 from counterpoint.studies.ruled import ruled
-from counterpoint.studies.statistics import above, below, each, greater, related
+from counterpoint.studies.statistics import above, apart, below, greater, related
 from counterpoint.studies.study import Claim, Decision, Results
 
 __all__ = ["study_claims"]
@@ -148,9 +148,7 @@ def _training(loss: str, there: Sequence[Place]) -> list[Claim]:
             "Share of right answers on test images, tasks of two classes: logistic regression less mean classifier.",
             f"the difference is below {in_points(AS_WELL)}",
             lambda results: below(
-                each(
-                    lambda v: v[0] - v[1], [of(results, plain, "tasks", "2", "accuracy"), of(results, plain, *ACCURACY)]
-                ),
+                apart(of(results, plain, "tasks", "2", "accuracy"), of(results, plain, *ACCURACY)),
                 AS_WELL,
                 unit="points",
                 what="the accuracy, linear less mean,",

@@ -10,6 +10,7 @@ from counterpoint.studies.bound.evaluators import Promise, Tasks
 from counterpoint.studies.bound.grid import EPOCHS, LOSSES, Place, cells, half_of, places
 from counterpoint.studies.bound.sections import study_sections
 from counterpoint.studies.league.make import planned, source_of
+from counterpoint.studies.ruled import BLIND
 from counterpoint.studies.study import SEEDS, Evaluator, Scale, Study
 from counterpoint.types import Source
 
@@ -78,7 +79,7 @@ def bound(
             f"batches of {plan.batch}, without augmentation, for as many views as {plan.epochs:g} epochs of two views "
             "have. SimCLR stands beside: its pairs are two views of one image, which are not independent given the "
             "class, so that the theorems say nothing of it, and nothing is claimed.",
-            "Blind: the rules of the claims were written before any run.",
+            BLIND,
         ),
         source="Arora et al. 2019, arXiv:1902.09229",
         cells=cells(plan, every, seeds),

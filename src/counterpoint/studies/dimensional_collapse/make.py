@@ -24,6 +24,7 @@ from counterpoint.studies.league.make import Planned, planned, source_of
 from counterpoint.studies.negatives.evaluators import Accuracy
 from counterpoint.studies.negatives.grid import EPOCHS
 from counterpoint.studies.restricted import Restricted
+from counterpoint.studies.ruled import BLIND
 from counterpoint.studies.study import SEEDS, Evaluator, Scale, Study
 from counterpoint.types import Source
 
@@ -123,4 +124,4 @@ def _about(plan: Planned, cued: Sequence[Cued], ablations: Sequence[str]) -> tup
             "The doctor reads every run while it goes on. How early that is, is asked of methods that collapse by "
             f"construction: {', '.join(ablations)}."
         )
-    return (*told, "Blind: the rules of the claims were written before any run.")
+    return (*told, BLIND)

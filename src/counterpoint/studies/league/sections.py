@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from counterpoint.app.doctor import SEEN
+from counterpoint.app.doctor import ended_early
 from counterpoint.report.axes import Axis
 from counterpoint.report.exhibits import Bars, Points, Section, Series, Table
 from counterpoint.report.numbers import in_points, per_cent
@@ -89,8 +89,8 @@ def _doctor(runs: Sequence[Result]) -> str:
     for run in runs:
         course = run.found.get("course")
         if course is not None:
-            early = course["read"] < SEEN * course["steps"]
-            well = f"healthy to step {course['read']:,} of {course['steps']:,}" if early else "healthy"
+            read, steps = course["read"], course["steps"]
+            well = f"healthy to step {read:,} of {steps:,}" if ended_early(read, steps) else "healthy"
             held = course["findings"] or [well if course["healthy"] else "too short to judge"]
             for name in held:
                 told[name] = told.get(name, 0) + 1

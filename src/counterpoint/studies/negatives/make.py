@@ -24,6 +24,7 @@ from counterpoint.studies.negatives.grid import (
     places,
 )
 from counterpoint.studies.negatives.sections import About, study_sections
+from counterpoint.studies.ruled import BLIND
 from counterpoint.studies.study import SEEDS, Evaluator, Scale, Study
 from counterpoint.types import Source
 
@@ -156,5 +157,5 @@ def _about(plan: Planned, kinds: Sequence[str]) -> tuple[str, ...]:
         "The gradient is that of the steps that would follow the last one, with the batches, views, queue and bank "
         "that these would have. Of each anchor the negatives are ranked by similarity; a tenth of them is a decile, "
         "the hardest first. A negative is false where it is of the anchor's class, which the training never knew.",
-        "Blind: the rules of the claims were written before any run.",
+        BLIND,
     )

@@ -6,11 +6,10 @@ from typing import Literal
 from counterpoint.studies.ruled import ruled
 from counterpoint.studies.study import Claim, Decision, Results
 
-__all__ = ["ASKED", "BLIND", "PAPER", "claim"]
+__all__ = ["ASKED", "PAPER", "claim"]
 
 PAPER = "Wu et al. 2024 (SimLAP)"
 ASKED = "asked here"
-BLIND = "Blind: the rules of the claims were written before any run."
 
 
 def claim(

@@ -12,7 +12,8 @@ from counterpoint.report.charts import Axis
 from counterpoint.report.exhibits import Exhibit, Section
 from counterpoint.report.numbers import per_cent
 from counterpoint.sources import Digits
-from counterpoint.studies.simlap.claims import ASKED, BLIND, PAPER, claim
+from counterpoint.studies.ruled import BLIND
+from counterpoint.studies.simlap.claims import ASKED, PAPER, claim
 from counterpoint.studies.simlap.classes import GATED
 from counterpoint.studies.simlap.looking import COUNTS, GATES, Looking
 from counterpoint.studies.simlap.page import Seeds, bars_of, table_of, title_of

@@ -1,9 +1,9 @@
 """SimLAP with positives of the N closest classes: does it matter how far a pair of classes lies apart?
 
-What it costs: 18 runs for each seed, of which two (SupCon, and SimLAP with any class) are other
-studies' too if they are run with the same data. A run of the usual budget takes 200 s of one core with `conv` at
-full scale and 50 s at small scale, reading one about 35 s for three targets: 3.5 hours of one core for three seeds at
-full scale, .4 hours for each seed at small scale.
+What it costs: 18 runs for each seed, of which two (SupCon, and SimLAP with any class) are other studies' too if they
+are run with the same data. A run of the usual budget takes 200 s of one core with `conv` at full scale and 50 s at
+small scale, reading one about 35 s for three targets: 3.5 hours of one core for three seeds at full scale, .4 hours
+for each seed at small scale.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,7 +14,7 @@ from pathlib import Path
 from counterpoint.errors import RecipeError
 from counterpoint.studies.cells import dials_of
 from counterpoint.studies.league.make import Planned
-from counterpoint.studies.simlap.claims import BLIND
+from counterpoint.studies.ruled import BLIND
 from counterpoint.studies.simlap.closest_claims import closest_claims
 from counterpoint.studies.simlap.closest_sections import About, closest_sections
 from counterpoint.studies.simlap.judged import floors_of, judged_on

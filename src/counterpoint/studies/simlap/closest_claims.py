@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from counterpoint.report.numbers import in_points
 from counterpoint.studies.ruled import ruled
 from counterpoint.studies.simlap.judged import KNN
-from counterpoint.studies.statistics import above, below, each, greater
+from counterpoint.studies.statistics import above, apart, below, greater
 from counterpoint.studies.study import Claim, Results
 
 __all__ = ["FLAT", "PLAIN", "SIMLAP", "SUPCON", "at_count", "closest_claims"]
@@ -37,7 +37,7 @@ def at_count(
 
 def _drop(results: Results, which: Mapping[str, str], fewer: int, more: int | None, by: str) -> dict[int, float]:
     """What is lost from fewer classes to more, for each seed."""
-    return each(lambda v: v[0] - v[1], [at_count(results, which, count, by) for count in (fewer, more)])
+    return apart(*(at_count(results, which, count, by) for count in (fewer, more)))
 
 
 def closest_claims(counts: Sequence[int], kinds: Sequence[str]) -> tuple[Claim, ...]:

@@ -14,7 +14,7 @@ import torch
 
 from counterpoint.errors import RecipeError
 from counterpoint.studies.league.make import Planned
-from counterpoint.studies.simlap.claims import BLIND
+from counterpoint.studies.ruled import BLIND
 from counterpoint.studies.simlap.collapse_claims import collapse_claims
 from counterpoint.studies.simlap.collapse_sections import METHODS, About, collapse_sections
 from counterpoint.studies.simlap.directions import Directions

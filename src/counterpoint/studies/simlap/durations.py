@@ -14,7 +14,8 @@ from counterpoint.report.charts import Axis, Chart
 from counterpoint.report.charts import Line as Curve
 from counterpoint.report.exhibits import Exhibit, Section
 from counterpoint.report.numbers import in_points
-from counterpoint.studies.simlap.claims import ASKED, BLIND, PAPER, claim
+from counterpoint.studies.ruled import BLIND
+from counterpoint.studies.simlap.claims import ASKED, PAPER, claim
 from counterpoint.studies.simlap.compared import MEASURES, Line, better, differences, floors, looked_at
 from counterpoint.studies.simlap.judged import floors_of, judged_on
 from counterpoint.studies.simlap.page import table_of, title_of

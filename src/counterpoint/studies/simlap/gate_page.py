@@ -14,7 +14,7 @@ from counterpoint.report.numbers import in_points, per_cent
 from counterpoint.studies.simlap.claims import PAPER, claim
 from counterpoint.studies.simlap.judged import FLOOR, SOURCE_FLOOR
 from counterpoint.studies.simlap.page import Seeds, bars_of, table_of
-from counterpoint.studies.statistics import each, estimate, greater
+from counterpoint.studies.statistics import apart, each, estimate, greater
 from counterpoint.studies.study import Claim, Results
 
 __all__ = ["KINDS", "NONE", "Grid", "gate_claims", "gate_sections"]
@@ -331,5 +331,5 @@ def _cost(results: Results, grid: Grid, labels: Sequence[str]) -> Section:
 
 
 def _lost(results: Results, first: str, second: str) -> float | None:
-    found = each(lambda v: v[0] - v[1], [_accuracy(results, name, "probe") for name in (first, second)])
+    found = apart(*(_accuracy(results, name, "probe") for name in (first, second)))
     return sum(found.values()) / len(found) if found else None

@@ -15,7 +15,7 @@ from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
 from counterpoint.errors import RecipeError
-from counterpoint.studies.simlap.claims import BLIND
+from counterpoint.studies.ruled import BLIND
 from counterpoint.studies.simlap.classes import GATED, by_kin, gates_of, kin_scores, short, super_of
 from counterpoint.studies.simlap.gate_page import KINDS, NONE, Grid, gate_claims, gate_sections
 from counterpoint.studies.simlap.judged import OnSource, floors_of

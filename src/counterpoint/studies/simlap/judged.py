@@ -69,13 +69,12 @@ class OnSource:
         """`probe` and `knn`."""
         dataset: Dataset = trained.dataset
         parts = (dataset.train, dataset.test)
-        train, test = (
-            (trained.train, trained.test)
-            if self.of == "learned"
-            else (embed(trained.untrained, part, dataset, encoder=self.of) for part in parts)
-            if self.of == "untrained"
-            else (pixels(part, dataset) for part in parts)
-        )
+        if self.of == "learned":
+            train, test = trained.train, trained.test
+        elif self.of == "untrained":
+            train, test = (embed(trained.untrained, part, dataset, encoder=self.of) for part in parts)
+        else:
+            train, test = (pixels(part, dataset) for part in parts)
         seed = 0 if self.of == "pixels" else trained.cell.seed
         knn = knn_accuracy(train.labelled(), test, k=self.k)
         return {self.of: {"probe": linear_probe(train, test, c=self.c, seed=seed).accuracy, "knn": knn}}

@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from counterpoint import sources
+from counterpoint.app.saliency import crops_of
 from counterpoint.embed import embed
 from counterpoint.errors import RecipeError
 from counterpoint.evaluation.gate_order import disjoint_pairs, gate_order
@@ -22,13 +23,12 @@ from counterpoint.random import Stream, Streams
 from counterpoint.studies.simlap.classes import GATED, gates_of
 from counterpoint.studies.study import Cell, Trained
 from counterpoint.types import Dataset, Embeddings
-from counterpoint.views import Brightness, Chain, HFlip, ResizedCrop, as_float
+from counterpoint.views import as_float
 
 __all__ = ["COUNTS", "GATES", "Looking", "game_of", "steadiness"]
 
 GATES = {"own": "the gate of its class", "whole": "no gate", "other": "the gate of another class"}
 COUNTS = (1, 2, 4, 8, 16)
-SMALLEST = 0.5  # area of a crop, as a share of the image
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,7 @@ class Looking:
         first, second = disjoint_pairs(test.labels, self.pairs, streams.at("looking, pairs"))
         labels = test.labels[first]
         anchors, images = as_float(test.images[first]), as_float(test.images[second])
-        flips = trained.model.facts.kind != "glyphs"
-        views = _crops(anchors, 2 * max(self.counts), streams.at("looking, crops"), flips=flips)
+        views = _crops(anchors, 2 * max(self.counts), streams.at("looking, crops"), trained.model.facts.kind)
         planted, inside = _planted(images, streams.at("looking, scenes"))
         networks = {"learned": trained.model, "untrained": _met(trained.untrained, images)}
         gates = {name: gates_of(model) for name, model in networks.items()}
@@ -123,9 +122,9 @@ def _order(rows: Embeddings, gates: Float[Tensor, "class dim"], pairs: int, seed
     return {name: one.value for name, one in told.items()}
 
 
-def _crops(anchors: Images, count: int, stream: Stream, *, flips: bool) -> Float[Tensor, "row crop plane side side"]:
+def _crops(anchors: Images, count: int, stream: Stream, kind: str) -> Float[Tensor, "row crop plane side side"]:
     """Views of each anchor, as saliency makes them."""
-    chain = Chain((ResizedCrop(anchors.shape[-1], (SMALLEST, 1.0)), *((HFlip(),) if flips else ()), Brightness()))
+    chain = crops_of(anchors.shape[-1], kind)
     each = anchors.repeat_interleave(count, 0)
     return chain.apply(each, chain.draw(each, stream)).unflatten(0, (-1, count))
 

@@ -13,7 +13,8 @@ from counterpoint.errors import RecipeError, SourceError, nearest
 from counterpoint.report.charts import Axis
 from counterpoint.report.exhibits import Exhibit, Points, Section, Series
 from counterpoint.report.numbers import per_cent
-from counterpoint.studies.simlap.claims import ASKED, BLIND, PAPER, claim
+from counterpoint.studies.ruled import BLIND
+from counterpoint.studies.simlap.claims import ASKED, PAPER, claim
 from counterpoint.studies.simlap.classes import GATED, super_of
 from counterpoint.studies.simlap.page import Seeds, bars_of, table_of, title_of
 from counterpoint.studies.simlap.pair_space import GATES, KINDS, MAPS, PairSpace

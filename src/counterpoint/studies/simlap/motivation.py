@@ -11,17 +11,19 @@ from typing import Any
 from counterpoint.report.charts import Axis
 from counterpoint.report.exhibits import Exhibit, Histogram, Section
 from counterpoint.report.numbers import in_points
-from counterpoint.studies.simlap.claims import ASKED, BLIND, PAPER, claim
+from counterpoint.studies.ruled import BLIND
+from counterpoint.studies.simlap.claims import ASKED, PAPER, claim
 from counterpoint.studies.simlap.classes import KINDS, pairs_of_classes, super_of
 from counterpoint.studies.simlap.low_variance import ALONE, ARMS, BINS, SHARE, LowVariance
 from counterpoint.studies.simlap.page import Seeds, bars_of, table_of
 from counterpoint.studies.simlap.runs import dials_said, runs, sized
-from counterpoint.studies.statistics import each, estimate, greater
+from counterpoint.studies.statistics import apart, estimate, greater
 from counterpoint.studies.study import SEEDS, Claim, Results, Scale, Study
 from counterpoint.types import Source
 
 __all__ = ["simlap_motivation"]
 
+SETS = "random sets of as many images"
 MEASURED = {
     "intra": "Mean cosine of two images of the pair",
     "auroc": "AUROC of the cosine of two images of the pair against one of it and another",
@@ -86,9 +88,6 @@ def _of(results: Results, kind: str, arm: str, measure: str, encoder: str = "lea
     return results.values(LowVariance.name, encoder, kind, arm, measure, method="simclr")
 
 
-SETS = "random sets of as many images"
-
-
 def rise(results: Results, kind: str, arm: str, whole: str) -> Seeds:
     """How much more alike the images of a pair, or of a set in its place, are in some dimensions than in all.
 
@@ -98,7 +97,7 @@ def rise(results: Results, kind: str, arm: str, whole: str) -> Seeds:
         arm: the dimensions.
         whole: all of them, of the same images.
     """
-    return each(lambda v: v[0] - v[1], [_of(results, kind, name, "intra") for name in (arm, whole)])
+    return apart(*(_of(results, kind, name, "intra") for name in (arm, whole)))
 
 
 def _claims(kind: str) -> tuple[Claim, ...]:

@@ -22,7 +22,8 @@ from counterpoint.report.charts import Axis
 from counterpoint.report.exhibits import Exhibit, Histogram, Section
 from counterpoint.report.numbers import per_cent
 from counterpoint.studies.league.methods import listed
-from counterpoint.studies.simlap.claims import BLIND, PAPER, claim
+from counterpoint.studies.ruled import BLIND
+from counterpoint.studies.simlap.claims import PAPER, claim
 from counterpoint.studies.simlap.page import Seeds, bars_of, table_of, title_of
 from counterpoint.studies.simlap.runs import GROUPS, dials_said, runs, sized
 from counterpoint.studies.statistics import estimate, greater

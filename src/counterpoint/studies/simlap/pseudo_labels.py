@@ -21,7 +21,8 @@ from counterpoint.run import Run
 from counterpoint.serving import PseudoLabelled, kept_labels
 from counterpoint.studies.cells import folder_of
 from counterpoint.studies.league.make import Planned
-from counterpoint.studies.simlap.claims import BLIND, PAPER
+from counterpoint.studies.ruled import BLIND
+from counterpoint.studies.simlap.claims import PAPER
 from counterpoint.studies.simlap.compared import (
     MEASURES,
     Line,

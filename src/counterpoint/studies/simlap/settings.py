@@ -14,7 +14,7 @@ from typing import Any
 from counterpoint.studies.cells import dials_of
 from counterpoint.studies.league.evaluators import Course
 from counterpoint.studies.league.make import Planned
-from counterpoint.studies.simlap.claims import BLIND
+from counterpoint.studies.ruled import BLIND
 from counterpoint.studies.simlap.judged import OnSource, floors_of, judged_on
 from counterpoint.studies.simlap.runs import dials_said, runs, sized
 from counterpoint.studies.simlap.settings_claims import DEFAULT, setting_claims

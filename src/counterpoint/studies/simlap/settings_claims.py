@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from counterpoint.report.numbers import in_points
 from counterpoint.studies.ruled import ruled
 from counterpoint.studies.simlap.judged import KNN, SOURCE_FLOOR
-from counterpoint.studies.statistics import above, below, between, each, greater
+from counterpoint.studies.statistics import above, apart, below, between, each, greater
 from counterpoint.studies.study import Claim, Decision, Result, Results
 
 __all__ = ["DEFAULT", "SOURCE", "at_setting", "best_lars", "gained", "setting_claims", "spoken"]
@@ -111,7 +111,7 @@ def _numbers() -> list[Claim]:
         return greater(best_lars(results), _default(results), unit="points", what="LARS less AdamW")
 
     def wide(results: Results) -> Decision:
-        gain = each(lambda v: v[0] - v[1], [at_setting(results, "width", "1024", SOURCE), _default(results, SOURCE)])
+        gain = apart(at_setting(results, "width", "1024", SOURCE), _default(results, SOURCE))
         return between(gain, -NEAR, NEAR, unit="points", what="a width of 1,024 less one of 256")
 
     def cold_source(results: Results) -> Decision:

@@ -9,8 +9,9 @@ from functools import partial
 
 from counterpoint.errors import RecipeError
 from counterpoint.studies.league.methods import listed
+from counterpoint.studies.ruled import BLIND
 from counterpoint.studies.simlap.alike import MEASURES, SETS, SPACES, Inside, Likeness
-from counterpoint.studies.simlap.claims import ASKED, BLIND, PAPER, claim
+from counterpoint.studies.simlap.claims import ASKED, PAPER, claim
 from counterpoint.studies.simlap.classes import GATED, short, super_of
 from counterpoint.studies.simlap.runs import GROUPS, dials_said, runs, sized
 from counterpoint.studies.simlap.similarity_sections import About, gap_of, kin_of, similarity_sections

@@ -11,7 +11,8 @@ from functools import partial
 
 from counterpoint.report.axes import Axis
 from counterpoint.report.exhibits import Exhibit, Points, Section, Series
-from counterpoint.studies.simlap.claims import ASKED, BLIND, PAPER, claim
+from counterpoint.studies.ruled import BLIND
+from counterpoint.studies.simlap.claims import ASKED, PAPER, claim
 from counterpoint.studies.simlap.compared import (
     MEASURES,
     Line,
@@ -27,7 +28,7 @@ from counterpoint.studies.simlap.compared import (
 from counterpoint.studies.simlap.judged import OnSource, floors_of, judged_on
 from counterpoint.studies.simlap.page import table_of, title_of
 from counterpoint.studies.simlap.runs import GROUPS, dials_said, runs, sized
-from counterpoint.studies.statistics import each, estimate, greater
+from counterpoint.studies.statistics import apart, estimate, greater
 from counterpoint.studies.study import SEEDS, Claim, Decision, Results, Scale, Study
 from counterpoint.studies.transfer import Target, Transfer
 from counterpoint.types import Source
@@ -206,8 +207,8 @@ def _own(results: Results, line: Line, measure: str) -> dict[int, float]:
 def _elsewhere(key: str, first: Line, second: Line) -> Claim:
     def decide(results: Results) -> Decision:
         gains = [
-            each(lambda v: v[0] - v[1], [line.on(results) for line in (first, second)]),
-            each(lambda v: v[0] - v[1], [_own(results, line, "probe") for line in (first, second)]),
+            apart(*(line.on(results) for line in (first, second))),
+            apart(*(_own(results, line, "probe") for line in (first, second))),
         ]
         return greater(*gains, unit="points", what="the gain on other data less that on the source's classes")
 

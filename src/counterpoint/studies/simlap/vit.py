@@ -15,7 +15,8 @@ from counterpoint import encoders
 from counterpoint.encoders import ViT
 from counterpoint.errors import RecipeError
 from counterpoint.report.exhibits import Section
-from counterpoint.studies.simlap.claims import BLIND, PAPER
+from counterpoint.studies.ruled import BLIND
+from counterpoint.studies.simlap.claims import PAPER
 from counterpoint.studies.simlap.compared import (
     Line,
     better,

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from counterpoint.studies.statistics import each
+from counterpoint.studies.statistics import apart
 from counterpoint.studies.study import Results
 
 __all__ = ["Answers", "Protocol", "Seeds"]
@@ -38,7 +38,7 @@ class Answers:
 
     def gain(self, data: str, loss: str, policy: str, other: str, measure: str) -> dict[int, float]:
         """How much one policy is above another, in pairs over seeds."""
-        return each(lambda v: v[0] - v[1], [self.of(data, loss, policy, measure), self.of(data, loss, other, measure)])
+        return apart(self.of(data, loss, policy, measure), self.of(data, loss, other, measure))
 
     def listed(self, data: str, loss: str, policy: str, key: str) -> dict[int, Any]:
         """A list of a scenario's answer for each seed."""

@@ -10,7 +10,18 @@ from dataclasses import replace
 from typing import Literal
 
 from counterpoint.report.numbers import Unit, in_points, in_unit, per_cent
-from counterpoint.studies.statistics import above, below, between, each, estimate, holm, paired, related, spearman
+from counterpoint.studies.statistics import (
+    above,
+    apart,
+    below,
+    between,
+    each,
+    estimate,
+    holm,
+    paired,
+    related,
+    spearman,
+)
 from counterpoint.studies.study import Decision
 from counterpoint.studies.twelve_scenarios.answers import Answers, Seeds
 from counterpoint.studies.twelve_scenarios.grid import DATA, LOSSES, POLICIES
@@ -176,9 +187,7 @@ def hurts(answers: Answers) -> Decision:
 def easier(answers: Answers) -> Decision:
     """Is MNIST above CIFAR-10 in all six settings?"""
     gains = {
-        f"{loss} {NAMED[policy]}": each(
-            lambda v: v[0] - v[1], [answers.of(data, loss, policy, "accuracy") for data in DATA]
-        )
+        f"{loss} {NAMED[policy]}": apart(*(answers.of(data, loss, policy, "accuracy") for data in DATA))
         for loss in LOSSES
         for policy in POLICIES
     }
@@ -220,7 +229,7 @@ def heavier(answers: Answers) -> Decision:
 def neighbours(answers: Answers) -> Decision:
     """Are neighbours better than the classifier by as much as the text says?"""
     leads = [
-        each(lambda v: v[0] - v[1], [answers.of(*cell, "knn_by_k", k), answers.of(*cell, "accuracy")])
+        apart(answers.of(*cell, "knn_by_k", k), answers.of(*cell, "accuracy"))
         for cell in SCENARIOS
         for k in ("20", "50", "100")
     ]
@@ -285,9 +294,7 @@ def clearest(answers: Answers) -> Decision:
     """Has the pairwise loss with SimCLR's augmentation the purest map of CIFAR-10?"""
     own = answers.map("cifar10", "pairwise", "simclr", "purity")
     gains = {
-        f"over {loss} {NAMED[policy]}": each(
-            lambda v: v[0] - v[1], [own, answers.map("cifar10", loss, policy, "purity")]
-        )
+        f"over {loss} {NAMED[policy]}": apart(own, answers.map("cifar10", loss, policy, "purity"))
         for loss in LOSSES
         for policy in POLICIES
         if (loss, policy) != ("pairwise", "simclr")
@@ -298,9 +305,7 @@ def clearest(answers: Answers) -> Decision:
 def lines(answers: Answers) -> Decision:
     """Are the maps of the cosine loss more line-like in all six settings?"""
     gains = {
-        f"{SETS[data]} {NAMED[policy]}": each(
-            lambda v: v[0] - v[1], [answers.map(data, loss, policy, "linearity") for loss in LOSSES]
-        )
+        f"{SETS[data]} {NAMED[policy]}": apart(*(answers.map(data, loss, policy, "linearity") for loss in LOSSES))
         for data in DATA
         for policy in POLICIES
     }

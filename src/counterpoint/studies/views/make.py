@@ -11,6 +11,7 @@ from counterpoint.studies.league.make import Planned, planned, source_of
 from counterpoint.studies.league.methods import named
 from counterpoint.studies.negatives.evaluators import Accuracy
 from counterpoint.studies.negatives.grid import EPOCHS
+from counterpoint.studies.ruled import BLIND
 from counterpoint.studies.study import SEEDS, Evaluator, Scale, Study
 from counterpoint.studies.views.bits import Bits
 from counterpoint.studies.views.claims import bit_claims, flip_claim, view_claims
@@ -140,4 +141,4 @@ def _about(plan: Planned, grid: Grid, bits: bool) -> tuple[str, ...]:
             "The made-up source shows bits, of which it is known which are the class, which two views share, and how "
             "much that is: Tian et al. 2020 argue that the best views share what matters and nothing else."
         )
-    return (*told, "Blind: the rules of the claims were written before any run.")
+    return (*told, BLIND)
