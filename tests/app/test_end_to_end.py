@@ -63,7 +63,7 @@ def test_a_recipe_learns_what_an_untrained_encoder_does_not_know(recipe, epochs,
     }
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_evaluating_again_gives_the_same_scores(tmp_path):
     run = cp.train("simclr", source="digits", out=tmp_path / "run", epochs=2, report=False, **flags())
     first = json.loads(run.scores.read_text())

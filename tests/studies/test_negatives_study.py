@@ -429,7 +429,7 @@ def test_sections_cope_with_what_is_missing(tmp_path: Path) -> None:
 # ---------------------------------------------------------------- as it is run
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_study_runs_from_training_to_its_page(tmp_path: Path) -> None:
     options = {"temperatures": "0.2", "kinds": "bank,mixed"}
     done = run_study(

@@ -215,7 +215,7 @@ def test_without_labels_another_measure_takes_its_place(tmp_path):
     assert figure.exhibits[0].groups["learned"] == (-2.0, -2.0)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_example_runs_at_toy_size(tmp_path):
     from counterpoint.studies.conduct import study as run_study
 

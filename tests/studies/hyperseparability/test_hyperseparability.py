@@ -472,7 +472,7 @@ def test_evaluators_are_stored_parts() -> None:
         assert part_from_json(json.loads(json.dumps(part_to_json(evaluator)))) == evaluator
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_grids_run_at_smoke_scale(tmp_path: Path) -> None:
     study = hyperseparability(scale="smoke", grids=True)
     kept = {"elastic", "rotate", "tanh in place of ReLU", "smoother, as strong: sigma 8, alpha 68"}
