@@ -120,7 +120,7 @@ def _value(text: str) -> Any:
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     multiple=True,
     metavar="FOLDER",
-    help="Take runs from here that are what cells ask for: they are moved.",
+    help="Take runs from here that are what cells ask for: they are moved; or readings of runs beside a study's page.",
 )
 @click.option(
     "--precision",

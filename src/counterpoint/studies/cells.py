@@ -21,6 +21,7 @@ from counterpoint.app.assess import fresh, restored
 from counterpoint.app.train import with_unlabelled
 from counterpoint.embed import embed
 from counterpoint.errors import RecipeError, RunError
+from counterpoint.files import write_text
 from counterpoint.model import Model
 from counterpoint.recipe import Recipe, load_object, part_from_json, part_to_json
 from counterpoint.run import Run
@@ -42,6 +43,7 @@ __all__ = [
     "finished",
     "folder_of",
     "foreseen",
+    "kept",
     "layout_of",
     "lock_of",
     "named_data",
@@ -51,9 +53,13 @@ __all__ = [
     "same_data",
     "seconds_of",
     "what",
+    "without_weights",
 ]
 
 CELLS = Path("runs/cells")
+
+# In the folder of a run whose weights are elsewhere or gone: what was read of it is there.
+_MARK = "without-weights.txt"
 
 # Where data lies and how it comes there says nothing about what it is.
 _PLACES = {"root", "download", "memory", "cache", "store"}
@@ -173,6 +179,16 @@ def finished(folder: Path) -> bool:
     ends = [line for line in run.history() if line.get("event") == "end"]
     total = run.recipe()["facts"]["total_steps"]
     return bool(ends) and ends[-1].get("reason") == "finished" and ends[-1].get("step") == total
+
+
+def kept(folder: Path) -> bool:
+    """Whether only what was read of a run is there: its recipe, its log and answers, without weights."""
+    return (folder / _MARK).is_file()
+
+
+def without_weights(folder: Path) -> None:
+    """Say of a run's folder that it has no weights."""
+    write_text(folder / _MARK, "What was read of a run, without its weights. A question that is new trains it again.\n")
 
 
 def lock_of(cell: Cell, store: Path) -> FileLock:

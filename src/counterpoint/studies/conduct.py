@@ -24,6 +24,7 @@ from counterpoint.studies.listing import named_studies, study_module
 from counterpoint.studies.options import suited
 from counterpoint.studies.own import read_own
 from counterpoint.studies.plan import different
+from counterpoint.studies.readings import FILE, pack, unpack
 from counterpoint.studies.runner import run
 from counterpoint.studies.study import Decision, Result, Results, Scale, Study
 from counterpoint.types import Source
@@ -123,20 +124,24 @@ def find_study(
 
 
 def take_in(folders: Sequence[Path], study: Study, store: Path) -> dict[Path, str]:
-    """Move runs that were trained elsewhere to where the cells of a study have them.
+    """Move runs that were trained elsewhere to where the cells of a study have them, and copy what was read of others.
 
     Args:
-        folders: runs, or folders of runs.
+        folders: runs, folders of runs, or pages of studies with the readings of their runs.
         study: whose cells they may be.
         store: of cells.
 
     Returns:
-        What became of each run: where it is now, or why it stays.
+        What became of each run: where it is now, or why it stays; and of the runs of each file of readings.
+
+    Raises:
+        RunError: a file of readings is damaged.
     """
     runs = [
         p.parent for folder in folders for p in sorted([*folder.glob("recipe.json"), *folder.glob("*/recipe.json")])
     ]
-    found: dict[Path, str] = {}
+    files = [folder / FILE for folder in folders if (folder / FILE).is_file()]
+    found: dict[Path, str] = {file: unpack(file, study, store) for file in files}
     for run_folder in runs:
         for cell in different(study.cells):
             if not difference(cell, run_folder):
@@ -186,7 +191,8 @@ def study(
         max_time: seconds after which nothing is begun and training stops, all kept.
         precision: `32-true` or `bf16-mixed` for all cells that are to be trained, or `auto`: what the study says, where
             it says nothing that of its runs that are there, else the fastest.
-        adopted: folders with runs that were trained elsewhere, to be moved to their cells first.
+        adopted: folders with runs that were trained elsewhere, to be moved to their cells first, or with the readings
+            of such runs.
         command: what to type to have this study again, for the record.
         quiet: say nothing.
 
@@ -226,6 +232,7 @@ def study(
         written[:] = [_write(folder, made, results, asked, store)]
 
     run(made, store=store, jobs=jobs, only=only, max_time=max_time, quiet=quiet, after=write)
+    pack(folder, made, store)
     return written[0]
 
 

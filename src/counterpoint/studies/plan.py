@@ -30,6 +30,7 @@ from counterpoint.studies.cells import (
     finished,
     folder_of,
     foreseen,
+    kept,
     layout_of,
     named_data,
     outdated,
@@ -38,7 +39,7 @@ from counterpoint.studies.cells import (
     seconds_of,
 )
 from counterpoint.studies.study import Cell, Evaluator
-from counterpoint.studies.work import answer_of, lacking, read_answer
+from counterpoint.studies.work import answer_of, complete, lacking, read_answer
 from counterpoint.types import Clock, Context, Facts, Split
 
 __all__ = ["Built", "Cost", "check", "cost", "different", "first_step", "kind_of", "named", "runs_of", "settled"]
@@ -173,16 +174,17 @@ def check(cells: Sequence[Cell], evaluators: Sequence[Evaluator], shelf: Shelf, 
             folder = folder_of(cell, store)
             if why := _other_precision(cell, folder):
                 raise RunError(why)
-            trained = finished(folder)
+            wanted = [e for e in evaluators if e.wanted(cell)]
+            trained = finished(folder) or complete(folder, wanted)
             if trained and (why := outdated(cell, folder)):
                 raise RunError(why)
             if kind in failed:
                 raise failed[kind]
             try:
                 if trained:
-                    complete = not lacking(folder, [e for e in evaluators if e.wanted(cell)])
-                    if not (complete and named_data(cell.source)):
-                        _check_data(cell, folder, shelf, complete=complete)
+                    done = complete(folder, wanted)
+                    if not (done and named_data(cell.source)):
+                        _check_data(cell, folder, shelf, complete=done)
                 elif kind not in made:
                     made[kind] = _build(cell, shelf)
             except CounterpointError as error:
@@ -324,7 +326,11 @@ def settled(
     Returns:
         The cells, and the precision with where it comes from, in words; empty where none is left to settle.
     """
-    todo = [cell for cell in cells if cell.precision == "auto" and not finished(folder_of(cell, store))]
+    todo = [
+        cell
+        for cell in cells
+        if cell.precision == "auto" and kind_of(cell) in made and not finished(folder_of(cell, store))
+    ]
     if not todo:
         return tuple(cells), ""
     folders = {folder_of(cell, store) for cell in every if cell.precision == "auto"}
@@ -405,14 +411,15 @@ def cost(
     training: dict[str, float] = {}
     began = time.perf_counter()
     with _threads(threads):
-        for cell in runs:
+        for cell, evaluators in runs.items():
             folder, kind = folder_of(cell, store), kind_of(cell)
-            if finished(folder):
+            if finished(folder) or complete(folder, evaluators):
                 continue
             if kind not in step:
                 late = time.perf_counter() - began > _ALL_MEASURING
                 step[kind] = sum(step.values()) / len(step) if late and step else _measured(cell, made[kind], shelf)
-            done = seconds_of(folder)[1] if (folder / "recipe.json").is_file() else 0
+            begun = (folder / "recipe.json").is_file() and not kept(folder)
+            done = seconds_of(folder)[1] if begun else 0
             training[folder.name] = step[kind] * max(0, made[kind].facts.total_steps - done)
     known = _asking(runs, store)
     evaluating: dict[str, float] = {}
@@ -424,5 +431,5 @@ def cost(
             evaluating[folder.name] = sum(known.get(name, 0.0) for name in asked)
             unknown |= dict.fromkeys(name for name in asked if name not in known)
     trained = len(runs) - len(training)
-    complete = sum(folder_of(c, store).name not in training | evaluating for c in runs)
-    return Cost(len(runs), trained, complete, training, evaluating, tuple(unknown), jobs, threads, _peak())
+    settled = sum(folder_of(c, store).name not in training | evaluating for c in runs)
+    return Cost(len(runs), trained, settled, training, evaluating, tuple(unknown), jobs, threads, _peak())

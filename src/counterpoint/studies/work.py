@@ -1,6 +1,7 @@
 """The work on one cell: train it, ask the evaluators, keep every answer; what fails is written down and left behind."""
 
 import json
+import shutil
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -23,6 +24,7 @@ from counterpoint.studies.cells import (
     digest,
     finished,
     folder_of,
+    kept,
     layout_of,
     lock_of,
     outdated,
@@ -32,7 +34,7 @@ from counterpoint.studies.cells import (
 )
 from counterpoint.studies.study import Cell, Evaluator, Only, Result, Results, Study
 
-__all__ = ["Answer", "Busy", "Done", "answer_of", "gather", "lacking", "note", "perform", "read_answer"]
+__all__ = ["Answer", "Busy", "Done", "answer_of", "complete", "gather", "lacking", "note", "perform", "read_answer"]
 
 
 class Busy(Exception):
@@ -125,6 +127,11 @@ def lacking(folder: Path, evaluators: Sequence[Evaluator]) -> tuple[Evaluator, .
     return tuple(e for e in evaluators if read_answer(answer_of(folder, e)) is None)
 
 
+def complete(folder: Path, evaluators: Sequence[Evaluator]) -> bool:
+    """Whether nothing is left to do on a run; it may do without its weights if it was only to be read."""
+    return (finished(folder) or (kept(folder) and bool(evaluators))) and not lacking(folder, evaluators)
+
+
 def perform(
     cell: Cell,
     evaluators: Sequence[Evaluator],
@@ -151,7 +158,7 @@ def perform(
         KeyboardInterrupt: after what is done was kept.
     """
     folder = folder_of(cell, store)
-    if finished(folder) and not lacking(folder, evaluators):
+    if complete(folder, evaluators):
         return Done()
     if cell.after is not None and not finished(folder):
         first = replace(cell.after, precision=cell.precision)
@@ -171,6 +178,8 @@ def perform(
         raise Busy from None
     try:
         trained = 0.0
+        if kept(folder):
+            shutil.rmtree(folder)
         if not finished(folder):
             say("training")
             began = time.perf_counter()
@@ -183,8 +192,8 @@ def perform(
             if not finished(folder):
                 return Done(trained, complete=False)
         began = time.perf_counter()
-        complete, errors = _ask(cell, folder, evaluators, shelf or Shelf(), deadline, say)
-        return Done(trained, time.perf_counter() - began, complete, errors)
+        asked, errors = _ask(cell, folder, evaluators, shelf or Shelf(), deadline, say)
+        return Done(trained, time.perf_counter() - began, asked, errors)
     finally:
         lock.release()
 
@@ -276,7 +285,7 @@ def gather(study: Study, store: Path) -> Results:
 def _result(cell: Cell, evaluators: Sequence[Evaluator], store: Path) -> Result:
     folder = folder_of(cell, store)
     try:
-        if not finished(folder):
+        if not (finished(folder) or kept(folder)):
             begun = (folder / "recipe.json").is_file()
             plain = "training has begun and not ended" if begun else "it has not been run"
             why = _noted(folder) if folder.is_dir() else ""

@@ -22,7 +22,7 @@ there and takes .2 s on an idle machine (bfloat16), so that less is to be expect
 __all__ = ["BATCH", "EPOCHS", "IMAGES", "QUARTER", "epochs_of"]
 
 BATCH = 512  # images of a step
-EPOCHS = 16  # of a method of two views
+EPOCHS = 8  # of a method of two views
 IMAGES = 25_000  # training images, equally many of each class
 QUARTER = 0.25  # of the budget, for a trial
 
