@@ -219,6 +219,10 @@ HEADS = {
         linear(512, 2048, **PLAIN, norm=True) + linear(2048, 2048, **PLAIN, norm=True) + linear(2048, 2048, **PLAIN),
         linear(2048, 512, **PLAIN, norm=True) + linear(512, 2048),
     ),
+    ("simsiam", "cifar_paper"): (
+        linear(512, 2048, **PLAIN, norm=True) + linear(2048, 2048, **PLAIN),
+        linear(2048, 512, **PLAIN, norm=True) + linear(512, 2048),
+    ),
     ("barlow", "cifar"): (linear(512, 2048, norm=True) + linear(2048, 2048, norm=True) + linear(2048, 2048), 0),
     ("vicreg", "cifar"): (linear(512, 2048, norm=True) + linear(2048, 2048, norm=True) + linear(2048, 2048), 0),
     ("moco", "cifar"): (linear(512, 128), 0),
@@ -291,6 +295,19 @@ def test_numbers_of_their_own_on_cifar():
     dino = published("dino", "cifar", CIFAR)
     assert [at(dino.negatives.temperature, epoch, steps=195, epochs=1000) for epoch in (0, 30, 999)] == [0.07] * 3
     assert dino.objective.temperature == 0.1
+
+
+def test_simsiam_on_cifar_as_in_its_paper():
+    made = published("simsiam", "cifar_paper", CIFAR)
+    assert (made.batch_size, made.epochs, made.optim.weight_decay, made.optim.momentum) == (512, 800, 5e-4, 0.9)
+    (group,) = made.optim.groups
+    assert (group.name, group.lr) == ("predictor", 0.06)
+    for epoch in (0, 5, 10, 11, 100, 405, 799):
+        theirs = 0.006 * epoch if epoch < 10 else 0.03 * (1 + math.cos(math.pi * (epoch - 10) / 790))
+        assert rate(made, CIFAR, epoch) == pytest.approx(theirs, abs=1e-3 * 0.06)
+    kinds = [type(op).__name__ for op in made.views.policies[0].ops]
+    assert kinds == ["ResizedCrop", "HFlip", "ColourJitter", "Greyscale"]
+    assert made.views.policies[0].ops[0].scale == (0.2, 1.0)
 
 
 def test_vicreg_on_cifar_sums_the_variance_terms_of_both_views():

@@ -6,13 +6,13 @@ import shutil
 import tarfile
 
 import pytest
+from tests.studies import toy
 
 from counterpoint.errors import RunError
 from counterpoint.studies.cells import finished, folder_of, kept
 from counterpoint.studies.conduct import study, take_in
 from counterpoint.studies.readings import FILE, pack, unpack
 from counterpoint.studies.work import answer_of, perform
-from tests.studies import toy
 
 
 @pytest.fixture(scope="module")
