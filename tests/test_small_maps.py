@@ -75,6 +75,35 @@ def test_the_gradient_is_that_of_float32_up_to_rounding(kind: type[nn.Conv2d], a
     assert (rough[(exact == 0)] == 0).all()
 
 
+@pytest.mark.parametrize(
+    ("kind", "side", "kernel", "stride"),
+    [
+        (nn.ConvTranspose1d, 1, 4, 3),
+        (nn.ConvTranspose2d, 1, 3, 3),
+        (nn.ConvTranspose3d, 1, 4, 3),
+        (nn.ConvTranspose3d, 2, 4, 1),
+    ],
+)
+def test_so_is_that_of_a_transposed_convolution(kind: type[nn.ConvTranspose2d], side: int, kernel: int, stride: int):
+    torch.manual_seed(0)
+    layer = kind(64, 128, kernel, stride, 1)
+    x = torch.randn(8, 64, *([side] * len(layer.kernel_size)))
+    exact = gradients(layer, x, "32-true")
+    guarded = guard_small_maps(copy.deepcopy(layer))
+    rough = gradients(guarded, x, "bf16-mixed")
+    assert torch.isfinite(rough).all()
+    assert (rough - exact).norm() < 0.02 * exact.norm()
+
+
+def test_a_transposed_convolution_of_a_full_map_stays_in_bfloat16():
+    layer = guard_small_maps(nn.ConvTranspose2d(3, 4, 3, 2, 1))
+    with torch.autocast("cpu", torch.bfloat16):
+        whole = layer(torch.randn(2, 3, 8, 8))
+        assert (whole.dtype, whole.shape[2:]) == (torch.bfloat16, (15, 15))
+        assert layer(torch.randn(2, 3, 8, 8), [16, 16]).shape[2:] == (16, 16)
+        assert layer(torch.randn(2, 3, 1, 1)).dtype == torch.float32
+
+
 def test_a_full_map_stays_in_bfloat16_and_nothing_is_renamed():
     layer = nn.Sequential(nn.Conv2d(3, 4, 3, 2, 1))
     names = list(layer.state_dict())

@@ -14,9 +14,10 @@ def guard_small_maps(model: nn.Module) -> nn.Module:
 
     Torch's bfloat16 convolution on CPUs (seen in 2.14.1, oneDNN; one, two and three dimensions) leaves those entries of
     a weight's gradient unset whose place of the kernel meets nothing but padding: what the memory held before, up to
-    infinity, where 0 is right. A 3 x 3 kernel of stride 2 on a 1 x 1 map is enough. Elsewhere nothing changes: the
-    weights, their names and what is computed at float32 or on a GPU stay. Not guarded: transposed convolutions, which
-    have the same fault, functional calls, and layers with a forward pass of their own.
+    infinity, where 0 is right. A 3 x 3 kernel of stride 2 on a 1 x 1 map is enough. Transposed convolutions have the
+    same fault where their output is smaller than the kernel. Elsewhere nothing changes: the weights, their names and
+    what is computed at float32 or on a GPU stay. Not guarded: functional calls, and layers with a forward pass of their
+    own.
     """
     for module in model.modules():
         kind = type(module)
@@ -52,6 +53,17 @@ def _unsafe(layer: nn.Conv1d | nn.Conv2d | nn.Conv3d, x: Tensor) -> bool:
     return unread(tuple(x.shape[-len(layer.kernel_size) :]), layer)
 
 
+def _unsafe_output(layer: nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d, x: Tensor) -> bool:
+    """Whether the smallest output that its stride allows is smaller than the kernel, along one axis."""
+    if x.device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
+        return False
+    sides = x.shape[-len(layer.kernel_size) :]
+    for side, stride, padding in zip(sides, layer.stride, cast(tuple[int, ...], layer.padding), strict=True):
+        if (side - 1) * stride < 2 * padding:
+            return True
+    return False
+
+
 class _Guarded(nn.Module):
     def forward(self, input: Tensor) -> Tensor:
         if not _unsafe(cast(nn.Conv2d, self), input):
@@ -69,10 +81,35 @@ class _Conv2d(_Guarded, nn.Conv2d): ...
 class _Conv3d(_Guarded, nn.Conv3d): ...
 
 
-_GUARDED: dict[type[nn.Module], type[nn.Module]] = {nn.Conv1d: _Conv1d, nn.Conv2d: _Conv2d, nn.Conv3d: _Conv3d}
+class _GuardedTransposed(nn.Module):
+    def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
+        if not _unsafe_output(cast(nn.ConvTranspose2d, self), input):
+            return super().forward(input, output_size)
+        with torch.autocast("cpu", enabled=False):
+            return super().forward(input.to(cast(Tensor, self.weight).dtype), output_size)
+
+
+class _ConvTranspose1d(_GuardedTransposed, nn.ConvTranspose1d): ...
+
+
+class _ConvTranspose2d(_GuardedTransposed, nn.ConvTranspose2d): ...
+
+
+class _ConvTranspose3d(_GuardedTransposed, nn.ConvTranspose3d): ...
+
+
+_GUARDED: dict[type[nn.Module], type[nn.Module]] = {
+    nn.Conv1d: _Conv1d,
+    nn.Conv2d: _Conv2d,
+    nn.Conv3d: _Conv3d,
+    nn.ConvTranspose1d: _ConvTranspose1d,
+    nn.ConvTranspose2d: _ConvTranspose2d,
+    nn.ConvTranspose3d: _ConvTranspose3d,
+}
 
 
 @cache
 def _guarded(kind: type[nn.Module]) -> type[nn.Module]:
     """Of a class that is somebody else's: a layer with a parametrization, or with another way to begin."""
-    return type(kind.__name__, (_Guarded, kind), {})
+    transposed = issubclass(kind, nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d)
+    return type(kind.__name__, (_GuardedTransposed if transposed else _Guarded, kind), {})
