@@ -16,7 +16,7 @@ from counterpoint.sources import Digits
 from counterpoint.studies.cells import Shelf
 from counterpoint.studies.conduct import find_study
 from counterpoint.studies.held_out import HeldOut
-from counterpoint.studies.league.budget import EPOCHS, QUARTER, epochs_of
+from counterpoint.studies.league.budget import EPOCHS, TRIAL, epochs_of
 from counterpoint.studies.league.choose import chosen, main
 from counterpoint.studies.league.dials import trials_of
 from counterpoint.studies.league.methods import entered, listed, trained_as
@@ -37,7 +37,7 @@ def test_all_methods_see_as_many_views() -> None:
     for views in range(1, 20):
         assert abs(views * epochs_of(views, EPOCHS) - 2 * EPOCHS) <= views / 2
     assert epochs_of(100, EPOCHS) == 1
-    assert epochs_of(2, QUARTER * EPOCHS) == EPOCHS // 4
+    assert epochs_of(2, TRIAL * EPOCHS) == EPOCHS // 2
 
 
 def test_methods_are_found_and_not_listed() -> None:

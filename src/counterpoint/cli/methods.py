@@ -119,7 +119,7 @@ def _measured(league: "Kept") -> list[str]:
     beaten = ", ".join(f"{name} {per_cent(value)}" for name, value in league.baselines)
     lines = [
         "",
-        f"## Measured on {league.data}",
+        f"## Measured on {league.data}{f', {league.budget}' if league.budget else ''}",
         "",
         f"[The league](results/{league.name}/index.html) trains all with one small encoder and one budget of views, "
         f"by `{league.command}`. Linear probe: mean over seeds, with the 95 % interval over seeds and test images. "

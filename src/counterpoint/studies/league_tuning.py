@@ -10,7 +10,7 @@ from counterpoint.errors import RecipeError
 from counterpoint.report.exhibits import Section, Table
 from counterpoint.sources import Digits
 from counterpoint.studies.held_out import HeldOut
-from counterpoint.studies.league.budget import QUARTER, epochs_of
+from counterpoint.studies.league.budget import TRIAL, epochs_of
 from counterpoint.studies.league.choose import FIXED
 from counterpoint.studies.league.dials import Trial, trials_of
 from counterpoint.studies.league.evaluators import Neighbours
@@ -33,7 +33,7 @@ def league_tuning(
     methods: str | Iterable[str] = "",
     without: str | Iterable[str] = "",
 ) -> Study:
-    """At most six trials for each method of the league, each a quarter of its budget long.
+    """At most six trials for each method of the league, each half its budget long.
 
     The learning rate times 1, 1/3 and 3, each with two temperatures where the method has one; else also times 1/10 and
     10. A tenth of the training images, drawn by seed 0, is held out and judges by kNN; the test images are not read.
@@ -43,7 +43,7 @@ def league_tuning(
         scale: as of `league`.
         seeds: of the runs; one, so that six trials are six runs.
         encoder: as of `league`.
-        epochs: the league's, of which a trial has a quarter.
+        epochs: the league's, of which a trial has half.
         images: as of `league`, after a tenth was held out.
         methods: as of `league`.
         without: as of `league`.
@@ -63,7 +63,7 @@ def league_tuning(
             plan.source,
             plan.encoder,
             batch=entry.batch,
-            epochs=epochs_of(entry.views, QUARTER * plan.epochs),
+            epochs=epochs_of(entry.views, TRIAL * plan.epochs),
             seed=seed,
             dials=trial.dials,
             place={"method": name, "trial": trial.name},
@@ -82,7 +82,7 @@ def league_tuning(
         about=(
             f"For each method the same trials on the encoder `{plan.encoder}`: its learning rate times 1, 1/3 and 3, "
             "each at two temperatures (its own and half of it, or twice where it is at most 0.2), else also times 1/10 "
-            f"and 10. A trial sees a quarter of the league's views, of {len(plan.dataset.train):,} images, and is "
+            f"and 10. A trial sees half of the league's views, of {len(plan.dataset.train):,} images, and is "
             f"judged by kNN on {len(plan.dataset.test):,} others: {plan.dataset.split}.",
             "Of equals the recipe's own dials win, then the first. The choice favours dials that learn fast, since a "
             "trial is short; it is the same favour for all.",

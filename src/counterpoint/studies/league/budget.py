@@ -7,7 +7,7 @@ a crop are not counted.
 What that costs, on two cores with one thread for each of two runs, by the logs of a machine that did other work too, in
 hours of one core:
 
-    tuning, 6 trials of a quarter     4.7
+    tuning, 6 trials of half a budget 4.7
     CIFAR-10, 29 runs of a seed       2.4    of two; Selfie .5 and CPC .2: a patch has a map as large as an image's
     reading them                       .3    probes, few labels, neighbours, 1,022 super-classes, the baselines once
     three seeds                       8.1
@@ -19,12 +19,12 @@ That is 9.6 hours of two cores beside other work. A step of SimCLR with `conv` o
 there and takes .2 s on an idle machine (bfloat16), so that less is to be expected of one.
 """
 
-__all__ = ["BATCH", "EPOCHS", "IMAGES", "QUARTER", "epochs_of"]
+__all__ = ["BATCH", "EPOCHS", "IMAGES", "TRIAL", "epochs_of"]
 
 BATCH = 512  # images of a step
 EPOCHS = 8  # of a method of two views
 IMAGES = 25_000  # training images, equally many of each class
-QUARTER = 0.25  # of the budget, for a trial
+TRIAL = 0.5  # of the budget, for a trial of tuning
 
 
 def epochs_of(views: int, epochs: float) -> int:

@@ -50,6 +50,7 @@ class Kept:
         name: of its folder.
         data: that was learned from.
         command: that made it.
+        budget: in words, where it was not the usual one.
         places: in the order of the ranking.
         baselines: linear probe accuracy of raw pixels and of the untrained encoder, by name.
     """
@@ -57,6 +58,7 @@ class Kept:
     name: str
     data: str
     command: str
+    budget: str
     places: tuple[Place, ...]
     baselines: tuple[tuple[str, float], ...]
 
@@ -101,7 +103,9 @@ def read_kept(folder: str | Path) -> Kept:
                     encoder=own["encoder"],
                 )
             )
-        return Kept(folder.name, str(asked["data"]), str(asked["command"]), tuple(places), tuple(baselines))
+        epochs = asked.get("options", {}).get("epochs")
+        budget = f"{float(epochs):g} epochs" if epochs else ""
+        return Kept(folder.name, str(asked["data"]), str(asked["command"]), budget, tuple(places), tuple(baselines))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunError(
             f"{str(folder)!r} holds no league that can be read ({error}); give the folder that "

@@ -238,7 +238,7 @@ def _reference(entries: Sequence[Entry]) -> str:
 
 def _tuning(how: str) -> str:
     return (
-        "Dials were tuned by one procedure for all, at most six trials of a quarter of the budget for each method, "
+        "Dials were tuned by one procedure for all, at most six trials of half the budget for each method, "
         f"judged by kNN on images held out of the training set: {how}. The test images had no part in it."
         if how
         else ""
