@@ -1,6 +1,7 @@
 """Convolutions on maps that their kernel does not fill."""
 
 import copy
+import itertools
 import pickle
 
 import pytest
@@ -12,7 +13,7 @@ from counterpoint.encoders import ConvNet
 from counterpoint.engine import Numerics
 from counterpoint.model import Model
 from counterpoint.recipe import compose
-from counterpoint.small_maps import guard_small_maps, unread
+from counterpoint.small_maps import guard_small_maps, unread, unwritten
 from counterpoint.types import Facts
 
 
@@ -79,6 +80,7 @@ def test_the_gradient_is_that_of_float32_up_to_rounding(kind: type[nn.Conv2d], a
     ("kind", "side", "kernel", "stride"),
     [
         (nn.ConvTranspose1d, 1, 4, 3),
+        (nn.ConvTranspose1d, 2, 3, 5),
         (nn.ConvTranspose2d, 1, 3, 3),
         (nn.ConvTranspose3d, 1, 4, 3),
         (nn.ConvTranspose3d, 2, 4, 1),
@@ -86,13 +88,31 @@ def test_the_gradient_is_that_of_float32_up_to_rounding(kind: type[nn.Conv2d], a
 )
 def test_so_is_that_of_a_transposed_convolution(kind: type[nn.ConvTranspose2d], side: int, kernel: int, stride: int):
     torch.manual_seed(0)
-    layer = kind(64, 128, kernel, stride, 1)
+    layer = kind(64, 128, kernel, stride, 2 if stride == 5 else 1)
     x = torch.randn(8, 64, *([side] * len(layer.kernel_size)))
     exact = gradients(layer, x, "32-true")
     guarded = guard_small_maps(copy.deepcopy(layer))
     rough = gradients(guarded, x, "bf16-mixed")
     assert torch.isfinite(rough).all()
     assert (rough - exact).norm() < 0.02 * exact.norm()
+
+
+def test_which_places_of_a_kernel_miss_the_output():
+    for side, kernel, stride, padding, dilation in itertools.product(
+        range(1, 6), range(1, 5), range(1, 8), range(3), (1, 2)
+    ):
+        output = (side - 1) * stride - 2 * padding + dilation * (kernel - 1) + 1
+        if output < 1:
+            continue
+        met = {
+            place
+            for i in range(side)
+            for place in range(kernel)
+            if 0 <= i * stride + place * dilation - padding < output
+        }
+        layer = nn.ConvTranspose1d(1, 1, kernel, stride, padding, dilation=dilation)
+        expected = output < dilation * (kernel - 1) + 1 or len(met) < kernel
+        assert unwritten((side,), layer) == expected, (side, kernel, stride, padding, dilation)
 
 
 def test_a_transposed_convolution_of_a_full_map_stays_in_bfloat16():

@@ -6,7 +6,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-__all__ = ["guard_small_maps", "unread"]
+__all__ = ["guard_small_maps", "unread", "unwritten"]
 
 
 def guard_small_maps(model: nn.Module) -> nn.Module:
@@ -15,9 +15,9 @@ def guard_small_maps(model: nn.Module) -> nn.Module:
     Torch's bfloat16 convolution on CPUs (seen in 2.14.1, oneDNN; one, two and three dimensions) leaves those entries of
     a weight's gradient unset whose place of the kernel meets nothing but padding: what the memory held before, up to
     infinity, where 0 is right. A 3 x 3 kernel of stride 2 on a 1 x 1 map is enough. Transposed convolutions have the
-    same fault where their output is smaller than the kernel. Elsewhere nothing changes: the weights, their names and
-    what is computed at float32 or on a GPU stay. Not guarded: functional calls, and layers with a forward pass of their
-    own.
+    same fault where their output is smaller than the kernel, or misses a place of it. Elsewhere nothing changes: the
+    weights, their names and what is computed at float32 or on a GPU stay. Not guarded: functional calls, and layers
+    with a forward pass of their own.
     """
     for module in model.modules():
         kind = type(module)
@@ -47,6 +47,23 @@ def unread(sides: tuple[int, ...], layer: nn.Conv1d | nn.Conv2d | nn.Conv3d) -> 
     return False
 
 
+def unwritten(sides: tuple[int, ...], layer: nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d) -> bool:
+    """Whether a transposed convolution's output is smaller than its kernel, or misses a place of it, along one axis."""
+    for axis, side in enumerate(sides):
+        kernel, stride, step = layer.kernel_size[axis], layer.stride[axis], layer.dilation[axis]
+        before = cast(tuple[int, ...], layer.padding)[axis]
+        output = (side - 1) * stride - 2 * before + step * (kernel - 1) + 1
+        if output < step * (kernel - 1) + 1:
+            return True
+        for place in range(kernel):
+            first = place * step - before
+            # Of the pixels at first, first + stride, ..., the one nearest to the output's start that is not before it.
+            skipped = max(0, -(first // stride))
+            if skipped >= side or first + skipped * stride >= output:
+                return True
+    return False
+
+
 def _unsafe(layer: nn.Conv1d | nn.Conv2d | nn.Conv3d, x: Tensor) -> bool:
     if x.device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
         return False
@@ -54,14 +71,9 @@ def _unsafe(layer: nn.Conv1d | nn.Conv2d | nn.Conv3d, x: Tensor) -> bool:
 
 
 def _unsafe_output(layer: nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d, x: Tensor) -> bool:
-    """Whether the smallest output that its stride allows is smaller than the kernel, along one axis."""
     if x.device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
         return False
-    sides = x.shape[-len(layer.kernel_size) :]
-    for side, stride, padding in zip(sides, layer.stride, cast(tuple[int, ...], layer.padding), strict=True):
-        if (side - 1) * stride < 2 * padding:
-            return True
-    return False
+    return unwritten(tuple(x.shape[-len(layer.kernel_size) :]), layer)
 
 
 class _Guarded(nn.Module):

@@ -1,5 +1,6 @@
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -171,6 +172,17 @@ def test_every_section_copes_with_what_is_missing(tmp_path: Path) -> None:
     assert _tables(_results((0,)))["ranking"].rows[0][4] is None, "one seed has no spread"
 
 
+def test_a_share_that_all_reach_decides_nothing() -> None:
+    full = tuple(
+        replace(r, found={**r.found, "super-classes": {**r.found["super-classes"], "below": 1.0}}) for r in _results()
+    )
+    made = Study("league", "League", (), "", (), (), league_claims(_entries(), "autoencoder"), lambda results: ())
+    decided = decide(made, Results(full))["separable-labels-below"]
+    assert decided.verdict == "undecided"
+    assert decided.value == 0
+    assert "no difference can show" in decided.said
+
+
 def test_claims_are_decided_by_their_rules(tmp_path: Path) -> None:
     results, entries = _results(), _entries()
     made = Study("league", "League", (), "", (), (), league_claims(entries, "autoencoder"), lambda results: ())
@@ -182,6 +194,7 @@ def test_claims_are_decided_by_their_rules(tmp_path: Path) -> None:
     assert verdicts["separable-labels-balanced-error"] == "held", "those with labels err more"
     assert verdicts["separable-control-balanced-error"] == "not held", "the autoencoder is as good"
     assert verdicts["separable-untrained-balanced-error"] == "held"
+    assert verdicts["separable-labels-below"] == "not held", "equal, and it might have been otherwise"
     assert verdicts["picks-uniformity"] == "held"
     assert verdicts["picks-view-alignment"] == "not held"
     assert verdicts["ranks-uniformity"] == "undecided", "two methods without labels are too few"

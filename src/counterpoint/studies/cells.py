@@ -21,7 +21,6 @@ from counterpoint.app.assess import fresh, restored
 from counterpoint.app.train import with_unlabelled
 from counterpoint.embed import embed
 from counterpoint.errors import RecipeError, RunError
-from counterpoint.files import write_text
 from counterpoint.model import Model
 from counterpoint.recipe import Recipe, load_object, part_from_json, part_to_json
 from counterpoint.run import Run
@@ -43,7 +42,8 @@ __all__ = [
     "finished",
     "folder_of",
     "foreseen",
-    "kept",
+    "form_of",
+    "kept_of",
     "layout_of",
     "lock_of",
     "named_data",
@@ -53,13 +53,9 @@ __all__ = [
     "same_data",
     "seconds_of",
     "what",
-    "without_weights",
 ]
 
 CELLS = Path("runs/cells")
-
-# In the folder of a run whose weights are elsewhere or gone: what was read of it is there.
-_MARK = "without-weights.txt"
 
 # Where data lies and how it comes there says nothing about what it is.
 _PLACES = {"root", "download", "memory", "cache", "store"}
@@ -168,6 +164,11 @@ def folder_of(cell: Cell, store: Path = CELLS) -> Path:
     return store / re.sub(r"[^A-Za-z0-9_.-]+", "-", named)
 
 
+def kept_of(cell: Cell, store: Path = CELLS) -> Path:
+    """Where the readings of a run of a cell are that were taken in without its weights."""
+    return store / ".readings" / folder_of(cell, store).name
+
+
 # ---------------------------------------------------------------- what became of it
 
 
@@ -179,16 +180,6 @@ def finished(folder: Path) -> bool:
     ends = [line for line in run.history() if line.get("event") == "end"]
     total = run.recipe()["facts"]["total_steps"]
     return bool(ends) and ends[-1].get("reason") == "finished" and ends[-1].get("step") == total
-
-
-def kept(folder: Path) -> bool:
-    """Whether only what was read of a run is there: its recipe, its log and answers, without weights."""
-    return (folder / _MARK).is_file()
-
-
-def without_weights(folder: Path) -> None:
-    """Say of a run's folder that it has no weights."""
-    write_text(folder / _MARK, "What was read of a run, without its weights. A question that is new trains it again.\n")
 
 
 def lock_of(cell: Cell, store: Path) -> FileLock:
@@ -212,6 +203,20 @@ def seconds_of(folder: Path) -> tuple[float, int]:
     return seconds, before
 
 
+def form_of(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """What a run was asked for, in the normal form of `asked_for`; dials that are new since have their defaults.
+
+    Args:
+        stored: its recipe.json.
+
+    Raises:
+        RecipeError: there is no such recipe.
+    """
+    return _form(
+        stored["recipe"], stored["source"], stored["encoder"], stored["seed"], stored["dials"], stored["settings"]
+    )
+
+
 def difference(cell: Cell, folder: Path) -> str:
     """In what a run is not what a cell asks for, one sentence; empty where it is.
 
@@ -220,9 +225,7 @@ def difference(cell: Cell, folder: Path) -> str:
     """
     stored = Run.open(folder).recipe()
     try:
-        theirs = _form(
-            stored["recipe"], stored["source"], stored["encoder"], stored["seed"], stored["dials"], stored["settings"]
-        )
+        theirs = form_of(stored)
     except RecipeError as error:
         return str(error)
     ours = asked_for(cell)

@@ -231,8 +231,11 @@ def study(
     def write(results: Results) -> None:
         written[:] = [_write(folder, made, results, asked, store)]
 
-    run(made, store=store, jobs=jobs, only=only, max_time=max_time, quiet=quiet, after=write)
-    pack(folder, made, store)
+    try:
+        run(made, store=store, jobs=jobs, only=only, max_time=max_time, quiet=quiet, after=write)
+    finally:
+        if written:
+            pack(folder, made, store)
     return written[0]
 
 

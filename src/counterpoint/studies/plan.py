@@ -30,7 +30,7 @@ from counterpoint.studies.cells import (
     finished,
     folder_of,
     foreseen,
-    kept,
+    kept_of,
     layout_of,
     named_data,
     outdated,
@@ -39,7 +39,7 @@ from counterpoint.studies.cells import (
     seconds_of,
 )
 from counterpoint.studies.study import Cell, Evaluator
-from counterpoint.studies.work import answer_of, complete, lacking, read_answer
+from counterpoint.studies.work import answer_of, held, lacking, read_answer
 from counterpoint.types import Clock, Context, Facts, Split
 
 __all__ = ["Built", "Cost", "check", "cost", "different", "first_step", "kind_of", "named", "runs_of", "settled"]
@@ -171,20 +171,21 @@ def check(cells: Sequence[Cell], evaluators: Sequence[Evaluator], shelf: Shelf, 
     for cell in cells:
         try:
             kind = kind_of(cell)
-            folder = folder_of(cell, store)
+            wanted = [e for e in evaluators if e.wanted(cell)]
+            place = held(cell, wanted, store)
+            folder = place or folder_of(cell, store)
             if why := _other_precision(cell, folder):
                 raise RunError(why)
-            wanted = [e for e in evaluators if e.wanted(cell)]
-            trained = finished(folder) or complete(folder, wanted)
+            trained = place is not None or finished(folder)
             if trained and (why := outdated(cell, folder)):
                 raise RunError(why)
             if kind in failed:
                 raise failed[kind]
             try:
                 if trained:
-                    done = complete(folder, wanted)
-                    if not (done and named_data(cell.source)):
-                        _check_data(cell, folder, shelf, complete=done)
+                    complete = place is not None
+                    if not (complete and named_data(cell.source)):
+                        _check_data(cell, folder, shelf, complete=complete)
                 elif kind not in made:
                     made[kind] = _build(cell, shelf)
             except CounterpointError as error:
@@ -196,9 +197,9 @@ def check(cells: Sequence[Cell], evaluators: Sequence[Evaluator], shelf: Shelf, 
     if not wrong:
         return made
     told: list[str] = []
-    for why, held in list(wrong.items())[:5]:
-        others = f" and {len(held) - 1} more" if len(held) > 1 else ""
-        told.append(f"{why} ({named(held[0])}{others})")
+    for why, alike in list(wrong.items())[:5]:
+        others = f" and {len(alike) - 1} more" if len(alike) > 1 else ""
+        told.append(f"{why} ({named(alike[0])}{others})")
     more = f"; and {len(wrong) - 5} more reasons" if len(wrong) > 5 else ""
     count = sum(map(len, wrong.values()))
     raise type(errors[0])(f"{count} of {len(cells)} cells cannot work, so nothing was started: {'; '.join(told)}{more}")
@@ -333,7 +334,8 @@ def settled(
     ]
     if not todo:
         return tuple(cells), ""
-    folders = {folder_of(cell, store) for cell in every if cell.precision == "auto"}
+    own = [cell for cell in every if cell.precision == "auto"]
+    folders = {where(cell, store) for cell in own for where in (folder_of, kept_of)}
     begun = Counter(Run(f).recipe()["engine"]["precision"] for f in folders if (f / "recipe.json").is_file())
     if begun:
         (precision, count) = begun.most_common(1)[0]
@@ -413,23 +415,22 @@ def cost(
     with _threads(threads):
         for cell, evaluators in runs.items():
             folder, kind = folder_of(cell, store), kind_of(cell)
-            if finished(folder) or complete(folder, evaluators):
+            if finished(folder) or held(cell, evaluators, store) is not None:
                 continue
             if kind not in step:
                 late = time.perf_counter() - began > _ALL_MEASURING
                 step[kind] = sum(step.values()) / len(step) if late and step else _measured(cell, made[kind], shelf)
-            begun = (folder / "recipe.json").is_file() and not kept(folder)
-            done = seconds_of(folder)[1] if begun else 0
+            done = seconds_of(folder)[1] if (folder / "recipe.json").is_file() else 0
             training[folder.name] = step[kind] * max(0, made[kind].facts.total_steps - done)
     known = _asking(runs, store)
     evaluating: dict[str, float] = {}
     unknown: dict[str, None] = {}
     for cell, evaluators in runs.items():
         folder = folder_of(cell, store)
-        asked = [e.name for e in lacking(folder, evaluators)]
+        asked = [] if held(cell, evaluators, store) is not None else [e.name for e in lacking(folder, evaluators)]
         if asked:
             evaluating[folder.name] = sum(known.get(name, 0.0) for name in asked)
             unknown |= dict.fromkeys(name for name in asked if name not in known)
     trained = len(runs) - len(training)
-    settled = sum(folder_of(c, store).name not in training | evaluating for c in runs)
-    return Cost(len(runs), trained, settled, training, evaluating, tuple(unknown), jobs, threads, _peak())
+    complete = sum(folder_of(c, store).name not in training | evaluating for c in runs)
+    return Cost(len(runs), trained, complete, training, evaluating, tuple(unknown), jobs, threads, _peak())

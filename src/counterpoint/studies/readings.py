@@ -1,7 +1,8 @@
 """What was read of a study's runs, without their weights: one small file, kept with the page that was made of it.
 
 A run of a league is tens of megabytes, its recipe, log and answers are a few kilobytes. With these a page is made again
-in seconds, and a study goes on with further seeds where the runs themselves are gone.
+in seconds, and a study goes on with further seeds where the runs themselves are gone. Readings that were taken in lie
+beside the runs, never in their place.
 """
 
 import io
@@ -20,20 +21,27 @@ from filelock import Timeout
 
 from counterpoint.errors import CounterpointError, RunError
 from counterpoint.files import whole
-from counterpoint.studies.cells import difference, finished, folder_of, kept, lock_of, what, without_weights
+from counterpoint.run import Run
+from counterpoint.studies.cells import asked_for, difference, digest, form_of, kept_of, lock_of, what
 from counterpoint.studies.plan import runs_of
-from counterpoint.studies.study import Study
-from counterpoint.studies.work import answer_of, lacking
+from counterpoint.studies.study import Cell, Evaluator, Study
+from counterpoint.studies.work import answer_of, held, lacking
 
 __all__ = ["FILE", "pack", "unpack"]
 
 FILE = "readings.tar.xz"
 
-_MEMBER = re.compile(r"(?P<run>[A-Za-z0-9_.-]+)/(?P<file>recipe\.json|log\.jsonl|answers/[A-Za-z0-9_.-]+\.json)")
+_MEMBER = re.compile(
+    r"(?P<run>[A-Za-z0-9_-][A-Za-z0-9_.-]*)/(?P<file>recipe\.json|log\.jsonl|answers/[^/\\:\x00-\x1f.][^/\\:\x00-\x1f]*\.json)"
+)
+_ALWAYS = ("recipe.json", "log.jsonl")
 
 
 def pack(folder: Path, study: Study, store: Path) -> Path | None:
     """Write the recipe, the log and the answers of each run that is complete; the same runs give the same bytes.
+
+    Runs of an earlier file that are not complete in the store stay in it, so that nothing is lost by a study that is
+    asked for again in part. A run that nothing was asked of, or whose training diverged, is not in it.
 
     Args:
         folder: of the study's page.
@@ -45,16 +53,21 @@ def pack(folder: Path, study: Study, store: Path) -> Path | None:
     """
     members: dict[str, bytes] = {}
     for cell, evaluators in runs_of(study.cells, study.evaluators).items():
-        run = folder_of(cell, store)
-        if not (finished(run) or kept(run)) or lacking(run, evaluators):
+        run = held(cell, evaluators, store) if evaluators else None
+        if run is None:
             continue
-        recipe: dict[str, Any] = json.loads((run / "recipe.json").read_text(encoding="utf-8"))
-        plain = json.dumps({**recipe, "source": what(recipe["source"])}, indent=1) + "\n"
-        members[f"{run.name}/recipe.json"] = plain.encode()
-        for path in (run / "log.jsonl", *(answer_of(run, evaluator) for evaluator in evaluators)):
-            members[path.relative_to(store).as_posix()] = path.read_bytes()
+        try:
+            members |= {f"{run.name}/{name}": content for name, content in _read(run, evaluators).items()}
+        except (OSError, ValueError, KeyError):  # gone or damaged since: the page says so
+            continue
     if not members:
         return None
+    ours = {name.partition("/")[0] for name in members}
+    try:
+        earlier = _members(folder / FILE) if (folder / FILE).is_file() else {}
+    except RunError:
+        earlier = {}
+    members |= {name: content for name, content in earlier.items() if name.partition("/")[0] not in ours}
     with whole(folder / FILE) as temporary, tarfile.open(temporary, "w:xz", format=tarfile.PAX_FORMAT) as archive:
         for name, content in sorted(members.items()):
             about = tarfile.TarInfo(name)
@@ -63,8 +76,16 @@ def pack(folder: Path, study: Study, store: Path) -> Path | None:
     return folder / FILE
 
 
+def _read(run: Path, evaluators: Sequence[Evaluator]) -> dict[str, bytes]:
+    """The files of a run, its recipe without where its data lies."""
+    recipe: dict[str, Any] = json.loads((run / "recipe.json").read_text(encoding="utf-8"))
+    plain = json.dumps({**recipe, "source": what(recipe["source"])}, indent=1) + "\n"
+    paths = (run / "log.jsonl", *(answer_of(run, evaluator) for evaluator in evaluators))
+    return {"recipe.json": plain.encode(), **{path.relative_to(run).as_posix(): path.read_bytes() for path in paths}}
+
+
 def unpack(file: Path, study: Study, store: Path) -> str:
-    """Put runs without their weights where the cells of a study have them; a run that is there gets what it lacks.
+    """Put readings where the cells of a study look for them; runs and readings that are there stay.
 
     Args:
         file: as `pack` has written it.
@@ -77,60 +98,74 @@ def unpack(file: Path, study: Study, store: Path) -> str:
     Raises:
         RunError: it is no such file, or damaged; nothing was taken.
     """
-    cells = {folder_of(cell, store).name: cell for cell in runs_of(study.cells, ())}
+    cells = {digest(asked_for(cell)): (cell, asked) for cell, asked in runs_of(study.cells, study.evaluators).items()}
+    names = {kept_of(cell, store).name: key for key, (cell, _) in cells.items()}
+    members = _members(file)
     became = Counter[str]()
     store.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=store, prefix=".readings-") as space:
-        for held in _extracted(file, Path(space)):
-            cell = cells.get(held.name)
-            if cell is None:
-                became["asked for by no cell of the study"] += 1
-                continue
+        for name, content in members.items():
+            path = Path(space) / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        for found in sorted(Path(space).iterdir()):
             try:
-                why = difference(cell, held)
+                key = names.get(found.name) or digest(form_of(Run.open(found).recipe()))
+                if key not in cells:
+                    became["asked for by no cell of the study"] += 1
+                    continue
+                cell, asked = cells[key]
+                why = difference(cell, found)
             except CounterpointError as error:
-                why = str(error)
+                became[f"that cannot be read ({error})"] += 1
+                continue
             if why:
                 became[f"not what their cells ask for ({why})"] += 1
                 continue
             try:
                 with lock_of(cell, store).acquire(timeout=0):
-                    became[_placed(held, folder_of(cell, store))] += 1
+                    became[_placed(found, cell, asked, store)] += 1
             except Timeout:
                 became["left, as another process works on them"] += 1
     return ", ".join(f"{count} {said}" for said, count in became.most_common()) or "no runs"
 
 
-def _extracted(file: Path, space: Path) -> Sequence[Path]:
-    """The runs of a file, each in a folder of its own."""
+def _members(file: Path) -> dict[str, bytes]:
+    """The files of all runs, by name; all of them, or an error."""
+    members: dict[str, bytes] = {}
     try:
-        with tarfile.open(file, "r:xz") as archive:
+        plain = io.BytesIO(lzma.decompress(file.read_bytes()))  # whole first, as its checksum is at the end
+        with tarfile.open(fileobj=plain, mode="r:") as archive:
             for member in archive:
-                found = _MEMBER.fullmatch(member.name)
                 content = archive.extractfile(member) if member.isfile() else None
-                if found is None or found["run"].startswith(".") or content is None:
+                if _MEMBER.fullmatch(member.name) is None or content is None:
                     raise RunError(f"{str(file)!r} holds {member.name!r}, which belongs to no run; nothing was taken")
-                path = space / found["run"] / found["file"]
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(content.read())
+                members[member.name] = content.read()
     except (tarfile.TarError, lzma.LZMAError, EOFError) as error:
         raise RunError(f"{str(file)!r} holds no readings of a study, or is damaged ({error})") from error
-    return sorted(space.iterdir())
+    for run in {name.partition("/")[0] for name in members}:
+        if missing := [name for name in _ALWAYS if f"{run}/{name}" not in members]:
+            raise RunError(f"{str(file)!r} lacks {missing[0]} of {run!r}, so it is damaged; nothing was taken")
+    return members
 
 
-def _placed(held: Path, target: Path) -> str:
-    """Move a run to its place, or what it has to the same run there; what became of it, in words."""
-    if not (finished(target) or kept(target)):
-        if (target / "recipe.json").is_file():
-            return "left, as their training has begun here"
-        without_weights(held)
-        shutil.rmtree(target, ignore_errors=True)
-        held.rename(target)
-        return "taken in without weights"
-    if (target / "log.jsonl").read_bytes() != (held / "log.jsonl").read_bytes():
-        return "left, as they were trained here too"
-    new = [answer for answer in sorted(held.glob("answers/*")) if not (target / "answers" / answer.name).exists()]
-    (target / "answers").mkdir(exist_ok=True)
-    for answer in new:
-        answer.rename(target / "answers" / answer.name)
-    return "completed by answers" if new else "there already"
+def _placed(found: Path, cell: Cell, evaluators: Sequence[Evaluator], store: Path) -> str:
+    """Put the readings of a run to its place, or what is new of them beside those of the same run; in words."""
+    target = kept_of(cell, store)
+    if not target.is_dir():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        found.rename(target)
+        return "taken in"
+    if (target / "log.jsonl").read_bytes() == (found / "log.jsonl").read_bytes():
+        new = [answer for answer in sorted(found.glob("answers/*")) if not (target / "answers" / answer.name).exists()]
+        (target / "answers").mkdir(exist_ok=True)
+        for answer in new:
+            answer.rename(target / "answers" / answer.name)
+        return "completed by answers" if new else "there already"
+    if lacking(found, evaluators) or not lacking(target, evaluators):
+        return "left, as readings of another training are there"
+    old = found.with_name(f"{found.name}.old")
+    target.rename(old)
+    found.rename(target)
+    shutil.rmtree(old)
+    return "taken in for others that lack answers"

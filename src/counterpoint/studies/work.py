@@ -1,7 +1,6 @@
 """The work on one cell: train it, ask the evaluators, keep every answer; what fails is written down and left behind."""
 
 import json
-import shutil
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -24,7 +23,7 @@ from counterpoint.studies.cells import (
     digest,
     finished,
     folder_of,
-    kept,
+    kept_of,
     layout_of,
     lock_of,
     outdated,
@@ -34,7 +33,7 @@ from counterpoint.studies.cells import (
 )
 from counterpoint.studies.study import Cell, Evaluator, Only, Result, Results, Study
 
-__all__ = ["Answer", "Busy", "Done", "answer_of", "complete", "gather", "lacking", "note", "perform", "read_answer"]
+__all__ = ["Answer", "Busy", "Done", "answer_of", "gather", "held", "lacking", "note", "perform", "read_answer"]
 
 
 class Busy(Exception):
@@ -127,9 +126,22 @@ def lacking(folder: Path, evaluators: Sequence[Evaluator]) -> tuple[Evaluator, .
     return tuple(e for e in evaluators if read_answer(answer_of(folder, e)) is None)
 
 
-def complete(folder: Path, evaluators: Sequence[Evaluator]) -> bool:
-    """Whether nothing is left to do on a run; it may do without its weights if it was only to be read."""
-    return (finished(folder) or (kept(folder) and bool(evaluators))) and not lacking(folder, evaluators)
+def held(cell: Cell, evaluators: Sequence[Evaluator], store: Path) -> Path | None:
+    """Where a run is of which nothing is left to do; None where something is.
+
+    A run that is only to be read may do without its weights: then it is its readings, if they have every answer.
+
+    Args:
+        cell: that asks for it.
+        evaluators: that must have answered; none: the run itself is needed.
+        store: folder of cells.
+    """
+    folder, readings = folder_of(cell, store), kept_of(cell, store)
+    if finished(folder) and not lacking(folder, evaluators):
+        return folder
+    if evaluators and (readings / "recipe.json").is_file() and not lacking(readings, evaluators):
+        return readings
+    return None
 
 
 def perform(
@@ -158,7 +170,7 @@ def perform(
         KeyboardInterrupt: after what is done was kept.
     """
     folder = folder_of(cell, store)
-    if complete(folder, evaluators):
+    if held(cell, evaluators, store) is not None:
         return Done()
     if cell.after is not None and not finished(folder):
         first = replace(cell.after, precision=cell.precision)
@@ -178,8 +190,6 @@ def perform(
         raise Busy from None
     try:
         trained = 0.0
-        if kept(folder):
-            shutil.rmtree(folder)
         if not finished(folder):
             say("training")
             began = time.perf_counter()
@@ -192,8 +202,8 @@ def perform(
             if not finished(folder):
                 return Done(trained, complete=False)
         began = time.perf_counter()
-        asked, errors = _ask(cell, folder, evaluators, shelf or Shelf(), deadline, say)
-        return Done(trained, time.perf_counter() - began, asked, errors)
+        complete, errors = _ask(cell, folder, evaluators, shelf or Shelf(), deadline, say)
+        return Done(trained, time.perf_counter() - began, complete, errors)
     finally:
         lock.release()
 
@@ -283,9 +293,11 @@ def gather(study: Study, store: Path) -> Results:
 
 
 def _result(cell: Cell, evaluators: Sequence[Evaluator], store: Path) -> Result:
-    folder = folder_of(cell, store)
+    wanted = [evaluator for evaluator in evaluators if evaluator.wanted(cell)]
+    place = held(cell, wanted, store)
+    folder = place or folder_of(cell, store)
     try:
-        if not (finished(folder) or kept(folder)):
+        if place is None and not finished(folder):
             begun = (folder / "recipe.json").is_file()
             plain = "training has begun and not ended" if begun else "it has not been run"
             why = _noted(folder) if folder.is_dir() else ""
@@ -297,9 +309,7 @@ def _result(cell: Cell, evaluators: Sequence[Evaluator], store: Path) -> Result:
         found: dict[str, Mapping[str, Any]] = {}
         errors: list[str] = []
         failed = False
-        for evaluator in evaluators:
-            if not evaluator.wanted(cell):
-                continue
+        for evaluator in wanted:
             path = answer_of(folder, evaluator)
             if (answer := read_answer(path)) is not None:
                 found[evaluator.name] = answer.found

@@ -13,6 +13,7 @@ from typing import Any, cast
 
 from counterpoint.errors import CounterpointError, RunError
 from counterpoint.files import write_text
+from counterpoint.studies.league.budget import EPOCHS, TRIAL
 from counterpoint.studies.league.settings import FILE, read_settings
 
 __all__ = ["FIXED", "chosen", "main"]
@@ -61,6 +62,7 @@ def main(arguments: Sequence[str]) -> None:
             rows = list(csv.DictReader(file))
         best = chosen(rows)
         command, encoder = str(asked["command"]), rows[0]["encoder"]
+        epochs = TRIAL * float(asked.get("options", {}).get("epochs") or EPOCHS)
     except (OSError, ValueError, KeyError, IndexError) as error:
         raise RunError(
             f"{str(folder)!r} holds no tuning study ({error}); run counterpoint study league-tuning"
@@ -71,17 +73,18 @@ def main(arguments: Sequence[str]) -> None:
     others = kept.dials if kept.encoder == encoder else {}
     stay = set(others) - set(best)
     commands = (*(one for one in kept.commands if stay and one != command), command)
-    write_text(target, _toml({**others, **best}, encoder, commands))
+    write_text(target, _toml({**others, **best}, encoder, epochs, commands))
     tried = {row["method"] for row in rows}
     print(f"{target}: {len(best)} of {len(tried)} methods chosen; {len(stay)} kept as they were")
 
 
-def _toml(dials: Mapping[str, Mapping[str, float]], encoder: str, commands: Sequence[str]) -> str:
+def _toml(dials: Mapping[str, Mapping[str, float]], encoder: str, epochs: float, commands: Sequence[str]) -> str:
     lines = [
         "# The dials that league trains with; made by `python -m counterpoint.studies.league.choose FOLDER`.",
         "",
         "[tuned]",
         f"encoder = {json.dumps(encoder)}",
+        f"epochs = {epochs!r}",
         "commands = [",
         *(f"    {json.dumps(command)}," for command in commands),
         "]",

@@ -1,6 +1,7 @@
 """What the league decides, by rules written before any of its runs: who learned, what selects, what is separable."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from counterpoint.report.numbers import in_points
 from counterpoint.studies.exhibit import averaged
@@ -89,8 +90,13 @@ def _compared(
 ) -> Claim:
     def decide(results: Results) -> Decision:
         sides = first(results, measure), second(results, measure)
-        return greater(*(sides if more else sides[::-1]), unit="points", what=f"the difference in the {label}")
+        found = greater(*(sides if more else sides[::-1]), unit="points", what=f"the difference in the {label}")
+        if more and found.seeds and all(value == 1 for side in sides for value in side.values()):
+            said = "all super-classes are read so by every method of both sides, so that no difference can show"
+            return replace(found, verdict="undecided", effect="", said=said)
+        return found
 
+    ends = "; undecided where it is 100 % on both sides" if more else ""
     order = "first less second" if more else "second less first"
     return Claim(
         f"separable-{key}",
@@ -99,7 +105,7 @@ def _compared(
         "",
         "",
         f"The {label}, of ten-epoch heads on h, its mean over the methods of a group; {order}.",
-        f"Held if the difference is above 0, {OVER_SEEDS}.",
+        f"Held if the difference is above 0, {OVER_SEEDS}{ends}.",
         decide,
     )
 

@@ -22,11 +22,13 @@ class Settings:
         encoder: that it was chosen with; empty where nothing was tuned.
         commands: that made it, the last one last.
         dials: by method.
+        epochs: that a trial had, of a method of two views.
     """
 
     encoder: str = ""
     commands: tuple[str, ...] = ()
     dials: Mapping[str, Mapping[str, float]] = field(default_factory=dict[str, Mapping[str, float]])
+    epochs: float = 0.0
 
     def of(self, encoder: str) -> Mapping[str, Mapping[str, float]]:
         """Dials by method, for an encoder of this name; none for another one than they were chosen with."""
@@ -56,6 +58,6 @@ def read_settings(path: Path = FILE) -> Settings:
         kept: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
         tuned: dict[str, Any] = kept.pop("tuned")
         dials = {name: {dial: float(value) for dial, value in own.items()} for name, own in kept.items()}
-        return Settings(tuned["encoder"], tuple(tuned["commands"]), dials)
+        return Settings(tuned["encoder"], tuple(tuned["commands"]), dials, float(tuned["epochs"]))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise RunError(f"{str(path)!r} cannot be read as settings ({error}); restore it, or tune again") from error
