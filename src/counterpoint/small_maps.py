@@ -9,6 +9,9 @@ from torch import Tensor, nn
 __all__ = ["guard_small_maps", "unread", "unwritten"]
 
 
+_TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+
+
 def guard_small_maps(model: nn.Module) -> nn.Module:
     """The module, whose convolutions are computed in their weights' precision where bfloat16 autocast goes wrong.
 
@@ -38,12 +41,8 @@ def unread(sides: tuple[int, ...], layer: nn.Conv1d | nn.Conv2d | nn.Conv3d) -> 
         else:
             both, before = 2 * layer.padding[axis], layer.padding[axis]
         outputs = (side + both - step * (kernel - 1) - 1) // stride + 1
-        for place in range(kernel):
-            first = place * step - before
-            # Of the outputs at first, first + stride, ..., the one nearest to the map's start that is not before it.
-            skipped = max(0, -(first // stride))
-            if skipped >= outputs or first + skipped * stride >= side:
-                return True
+        if _misses(kernel, stride, step, before, outputs, side):
+            return True
     return False
 
 
@@ -53,35 +52,39 @@ def unwritten(sides: tuple[int, ...], layer: nn.ConvTranspose1d | nn.ConvTranspo
         kernel, stride, step = layer.kernel_size[axis], layer.stride[axis], layer.dilation[axis]
         before = cast(tuple[int, ...], layer.padding)[axis]
         output = (side - 1) * stride - 2 * before + step * (kernel - 1) + 1
-        if output < step * (kernel - 1) + 1:
+        if output < step * (kernel - 1) + 1 or _misses(kernel, stride, step, before, side, output):
             return True
-        for place in range(kernel):
-            first = place * step - before
-            # Of the pixels at first, first + stride, ..., the one nearest to the output's start that is not before it.
-            skipped = max(0, -(first // stride))
-            if skipped >= side or first + skipped * stride >= output:
-                return True
     return False
 
 
-def _unsafe(layer: nn.Conv1d | nn.Conv2d | nn.Conv3d, x: Tensor) -> bool:
-    if x.device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
-        return False
-    return unread(tuple(x.shape[-len(layer.kernel_size) :]), layer)
+def _misses(kernel: int, stride: int, step: int, before: int, steps: int, side: int) -> bool:
+    """Whether a place of a kernel that is set down `steps` times from `before` a line's start never meets the line."""
+    for place in range(kernel):
+        first = place * step - before
+        # Of the points first, first + stride, ..., the one nearest to the line's start that is not before it.
+        skipped = max(0, -(first // stride))
+        if skipped >= steps or first + skipped * stride >= side:
+            return True
+    return False
 
 
-def _unsafe_output(layer: nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d, x: Tensor) -> bool:
+def _unsafe(layer: nn.Module, x: Tensor) -> bool:
     if x.device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
         return False
-    return unwritten(tuple(x.shape[-len(layer.kernel_size) :]), layer)
+    if isinstance(layer, _TRANSPOSED):
+        return unwritten(tuple(x.shape[-len(layer.kernel_size) :]), layer)
+    plain = cast(nn.Conv2d, layer)
+    return unread(tuple(x.shape[-len(plain.kernel_size) :]), plain)
 
 
 class _Guarded(nn.Module):
-    def forward(self, input: Tensor) -> Tensor:
-        if not _unsafe(cast(nn.Conv2d, self), input):
-            return super().forward(input)
+    """Of a transposed convolution the forward pass has one more argument, the output's size."""
+
+    def forward(self, input: Tensor, *size: list[int] | None, **named: list[int] | None) -> Tensor:
+        if not _unsafe(self, input):
+            return super().forward(input, *size, **named)
         with torch.autocast("cpu", enabled=False):
-            return super().forward(input.to(cast(Tensor, self.weight).dtype))
+            return super().forward(input.to(cast(Tensor, self.weight).dtype), *size, **named)
 
 
 class _Conv1d(_Guarded, nn.Conv1d): ...
@@ -93,21 +96,13 @@ class _Conv2d(_Guarded, nn.Conv2d): ...
 class _Conv3d(_Guarded, nn.Conv3d): ...
 
 
-class _GuardedTransposed(nn.Module):
-    def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
-        if not _unsafe_output(cast(nn.ConvTranspose2d, self), input):
-            return super().forward(input, output_size)
-        with torch.autocast("cpu", enabled=False):
-            return super().forward(input.to(cast(Tensor, self.weight).dtype), output_size)
+class _ConvTranspose1d(_Guarded, nn.ConvTranspose1d): ...
 
 
-class _ConvTranspose1d(_GuardedTransposed, nn.ConvTranspose1d): ...
+class _ConvTranspose2d(_Guarded, nn.ConvTranspose2d): ...
 
 
-class _ConvTranspose2d(_GuardedTransposed, nn.ConvTranspose2d): ...
-
-
-class _ConvTranspose3d(_GuardedTransposed, nn.ConvTranspose3d): ...
+class _ConvTranspose3d(_Guarded, nn.ConvTranspose3d): ...
 
 
 _GUARDED: dict[type[nn.Module], type[nn.Module]] = {
@@ -123,5 +118,4 @@ _GUARDED: dict[type[nn.Module], type[nn.Module]] = {
 @cache
 def _guarded(kind: type[nn.Module]) -> type[nn.Module]:
     """Of a class that is somebody else's: a layer with a parametrization, or with another way to begin."""
-    transposed = issubclass(kind, nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d)
-    return type(kind.__name__, (_GuardedTransposed if transposed else _Guarded, kind), {})
+    return type(kind.__name__, (_Guarded, kind), {})

@@ -410,12 +410,13 @@ def cost(
             seconds, steps = seconds_of(folder)
             if steps:
                 step[kind_of(cell)] = seconds / steps
+    left = {cell: evaluators for cell, evaluators in runs.items() if held(cell, evaluators, store) is None}
     training: dict[str, float] = {}
     began = time.perf_counter()
     with _threads(threads):
-        for cell, evaluators in runs.items():
+        for cell in left:
             folder, kind = folder_of(cell, store), kind_of(cell)
-            if finished(folder) or held(cell, evaluators, store) is not None:
+            if finished(folder):
                 continue
             if kind not in step:
                 late = time.perf_counter() - began > _ALL_MEASURING
@@ -425,9 +426,9 @@ def cost(
     known = _asking(runs, store)
     evaluating: dict[str, float] = {}
     unknown: dict[str, None] = {}
-    for cell, evaluators in runs.items():
+    for cell, evaluators in left.items():
         folder = folder_of(cell, store)
-        asked = [] if held(cell, evaluators, store) is not None else [e.name for e in lacking(folder, evaluators)]
+        asked = [e.name for e in lacking(folder, evaluators)]
         if asked:
             evaluating[folder.name] = sum(known.get(name, 0.0) for name in asked)
             unknown |= dict.fromkeys(name for name in asked if name not in known)

@@ -32,7 +32,7 @@ __all__ = ["FILE", "pack", "unpack"]
 FILE = "readings.tar.xz"
 
 _MEMBER = re.compile(
-    r"(?P<run>[A-Za-z0-9_-][A-Za-z0-9_.-]*)/(?P<file>recipe\.json|log\.jsonl|answers/[^/\\:\x00-\x1f.][^/\\:\x00-\x1f]*\.json)"
+    r"[A-Za-z0-9_-][A-Za-z0-9_.-]*/(recipe\.json|log\.jsonl|answers/[^/\\:\x00-\x1f.][^/\\:\x00-\x1f]*\.json)"
 )
 _ALWAYS = ("recipe.json", "log.jsonl")
 
