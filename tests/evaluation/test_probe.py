@@ -42,7 +42,7 @@ def test_probe_is_scaler_and_regression():
     expected = oracle(scaler.transform(x[:500].numpy()), y[:500].numpy(), 0.1)
     seen = scaler.transform(x[500:700].numpy())
     share = torch.as_tensor(expected.predict_proba(seen))
-    assert torch.allclose(probe.logits.softmax(1), share, atol=1e-6)
+    assert torch.allclose(probe.logits.softmax(1), share, atol=5e-5)
     assert probe.accuracy == expected.score(seen, y[500:700].numpy())
 
 

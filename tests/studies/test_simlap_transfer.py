@@ -364,6 +364,8 @@ def test_transfers_table_has_the_means_over_seeds() -> None:
     assert rows["untrained encoder"]["digits"] == pytest.approx(0.2)
     assert rows["SimLAP"]["seeds"] == 3
     assert sections[0].title == "By linear probe on other data GPaCo is best"
+    lower = list(study.sections(_results(study, lambda cell: 0.1)))
+    assert lower[0].title.endswith(" is best, below untrained encoder and raw pixels")
 
 
 # ---------------------------------------------------------------- clusters against classes

@@ -240,8 +240,12 @@ def study(
 
 
 def _data(source: Any) -> str:
+    """What the data is called: a source's name, or its kind and the last part of where it lies."""
     inner = getattr(source, "source", None)
-    return _data(inner) if inner is not None else str(getattr(source, "name", None) or type(source).__name__.lower())
+    if inner is not None:
+        return _data(inner)
+    kind, root = type(source).__name__.lower(), getattr(source, "root", None)
+    return str(getattr(source, "name", None) or (f"{kind}:{Path(root).name}" if root else kind))
 
 
 def _folder(name: str, data: str, scale: str) -> str:

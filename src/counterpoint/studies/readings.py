@@ -13,19 +13,20 @@ import shutil
 import tarfile
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from filelock import Timeout
 
 from counterpoint.errors import CounterpointError, RunError
-from counterpoint.files import whole
+from counterpoint.files import whole, write_json
 from counterpoint.run import Run
-from counterpoint.studies.cells import asked_for, difference, digest, form_of, kept_of, lock_of, what
+from counterpoint.studies.cells import asked_for, difference, digest, folder_of, form_of, kept_of, lock_of, what
+from counterpoint.studies.contents import by_contents, by_place, places_in
 from counterpoint.studies.plan import runs_of
 from counterpoint.studies.study import Cell, Evaluator, Study
-from counterpoint.studies.work import answer_of, held, lacking
+from counterpoint.studies.work import answer_of, asked_of, held, lacking
 
 __all__ = ["FILE", "pack", "unpack"]
 
@@ -57,7 +58,8 @@ def pack(folder: Path, study: Study, store: Path) -> Path | None:
         if run is None:
             continue
         try:
-            members |= {f"{run.name}/{name}": content for name, content in _read(run, evaluators).items()}
+            own = _name(cell, store)
+            members |= {f"{own}/{name}": content for name, content in _read(run, evaluators).items()}
         except (OSError, ValueError, KeyError):  # gone or damaged since: the page says so
             continue
     if not members:
@@ -76,12 +78,35 @@ def pack(folder: Path, study: Study, store: Path) -> Path | None:
     return folder / FILE
 
 
+def _name(cell: Cell, store: Path) -> str:
+    """Of a run's folder, the same wherever its data lies."""
+    return f"{folder_of(cell, store).name.rpartition('-')[0]}-{digest(by_contents(asked_for(cell)))}"
+
+
+def _answer(evaluator: Evaluator) -> str:
+    """Of an answer's file, the same wherever the data lies that it speaks of."""
+    return f"answers/{evaluator.name}-{digest(by_contents(asked_of(evaluator)))}.json"
+
+
 def _read(run: Path, evaluators: Sequence[Evaluator]) -> dict[str, bytes]:
     """The files of a run, its recipe without where its data lies."""
     recipe: dict[str, Any] = json.loads((run / "recipe.json").read_text(encoding="utf-8"))
-    plain = json.dumps({**recipe, "source": what(recipe["source"])}, indent=1) + "\n"
-    paths = (run / "log.jsonl", *(answer_of(run, evaluator) for evaluator in evaluators))
-    return {"recipe.json": plain.encode(), **{path.relative_to(run).as_posix(): path.read_bytes() for path in paths}}
+    plain = json.dumps({**recipe, "source": by_contents(what(recipe["source"]))}, indent=1) + "\n"
+    found = {"recipe.json": plain.encode(), "log.jsonl": (run / "log.jsonl").read_bytes()}
+    for evaluator in evaluators:
+        answer: dict[str, Any] = json.loads(answer_of(run, evaluator).read_text(encoding="utf-8"))
+        told = {**answer, "evaluator": by_contents(asked_of(evaluator))}
+        found[_answer(evaluator)] = (json.dumps(told, indent=1, allow_nan=False) + "\n").encode()
+    return found
+
+
+def _settle(found: Path, places: Iterable[str]) -> dict[str, Any]:
+    """Give the data of unpacked readings the place where it lies here; their recipe."""
+    recipe = Run.open(found).recipe()
+    settled = {**recipe, "source": by_place(recipe["source"], places)}
+    if settled != recipe:
+        write_json(found / "recipe.json", settled)
+    return settled
 
 
 def unpack(file: Path, study: Study, store: Path) -> str:
@@ -99,7 +124,9 @@ def unpack(file: Path, study: Study, store: Path) -> str:
         RunError: it is no such file, or damaged; nothing was taken.
     """
     cells = {digest(asked_for(cell)): (cell, asked) for cell, asked in runs_of(study.cells, study.evaluators).items()}
-    names = {kept_of(cell, store).name: key for key, (cell, _) in cells.items()}
+    names = {_name(cell, store): key for key, (cell, _) in cells.items()}
+    named = ([asked_for(cell)["source"], *map(asked_of, asked)] for cell, asked in cells.values())
+    places = set[str]().union(*map(places_in, named))
     members = _members(file)
     became = Counter[str]()
     store.mkdir(parents=True, exist_ok=True)
@@ -110,11 +137,15 @@ def unpack(file: Path, study: Study, store: Path) -> str:
             path.write_bytes(content)
         for found in sorted(Path(space).iterdir()):
             try:
-                key = names.get(found.name) or digest(form_of(Run.open(found).recipe()))
+                recipe = _settle(found, places)
+                key = names.get(found.name) or digest(form_of(recipe))
                 if key not in cells:
                     became["asked for by no cell of the study"] += 1
                     continue
                 cell, asked = cells[key]
+                for evaluator in asked:
+                    if (found / _answer(evaluator)).is_file():
+                        (found / _answer(evaluator)).rename(answer_of(found, evaluator))
                 why = difference(cell, found)
             except CounterpointError as error:
                 became[f"that cannot be read ({error})"] += 1

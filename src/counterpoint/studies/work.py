@@ -33,7 +33,19 @@ from counterpoint.studies.cells import (
 )
 from counterpoint.studies.study import Cell, Evaluator, Only, Result, Results, Study
 
-__all__ = ["Answer", "Busy", "Done", "answer_of", "gather", "held", "lacking", "note", "perform", "read_answer"]
+__all__ = [
+    "Answer",
+    "Busy",
+    "Done",
+    "answer_of",
+    "asked_of",
+    "gather",
+    "held",
+    "lacking",
+    "note",
+    "perform",
+    "read_answer",
+]
 
 
 class Busy(Exception):
@@ -71,11 +83,15 @@ class Answer:
 
 def answer_of(folder: Path, evaluator: Evaluator) -> Path:
     """The file of an evaluator's answer about a cell; another one for other numbers of the evaluator."""
-    return folder / "answers" / f"{evaluator.name}-{digest(what(_stored(evaluator)))}.json"
+    return folder / "answers" / f"{evaluator.name}-{digest(asked_of(evaluator))}.json"
+
+
+def asked_of(evaluator: Evaluator) -> Any:
+    """What answers, in one normal form: without of which cells it is asked, and where its data lies."""
+    return what(_stored(evaluator))
 
 
 def _stored(evaluator: Evaluator) -> Any:
-    """What answers, without of which cells it is asked."""
     return part_to_json(evaluator.evaluator if isinstance(evaluator, Only) else evaluator)
 
 

@@ -78,6 +78,24 @@ def told(results: Results, lines: Sequence[Line], measure: str) -> list[tuple[st
     return sorted(((label, one.mean) for label, one in found if one is not None), key=lambda pair: -pair[1])
 
 
+def best_of(results: Results, lines: Sequence[Line], by: str, measure: str) -> str:
+    """A title: who is best on other data, and which of the floors nobody reaches.
+
+    Args:
+        results: of the study.
+        lines: of the page, the floors among them.
+        by: how it is judged, in words.
+        measure: of `MEASURES`.
+    """
+    trained = told(results, [line for line in lines if line.group != "untrained"], measure)
+    if not trained:
+        return "Nothing is scored yet"
+    best, reached = trained[0]
+    floor = told(results, [line for line in lines if line.group == "untrained"], measure)
+    above = [label for label, value in floor if value > reached]
+    return f"By {by} on other data {best} is best{', below ' + ' and '.join(above) if above else ''}"
+
+
 def side_by_side(
     results: Results, lines: Sequence[Line], targets: Sequence[str], measure: str, *, name: str = "transfer"
 ) -> list[Exhibit]:

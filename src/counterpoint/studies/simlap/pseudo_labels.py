@@ -26,6 +26,7 @@ from counterpoint.studies.simlap.claims import PAPER
 from counterpoint.studies.simlap.compared import (
     MEASURES,
     Line,
+    best_of,
     better,
     differences,
     floors,
@@ -273,8 +274,7 @@ def pseudo_claims(about: About) -> tuple[Claim, ...]:
 def pseudo_sections(results: Results, about: About) -> list[Section]:
     """All that can be made of what is there."""
     lines = [*about.lines, *floors(AT)]
-    best = told(results, about.lines, "knn")
-    title = f"By its neighbours on other data {best[0][0]} is best" if best else "Nothing is scored yet"
+    title = best_of(results, lines, "its neighbours", "knn")
     words = [
         f"{said[0].upper()}{said[1:]}: {sentence(found)}."
         for m, said in MEASURES.items()

@@ -17,6 +17,7 @@ from counterpoint.studies.simlap.compared import (
     MEASURES,
     Line,
     as_well,
+    best_of,
     better,
     differences,
     floors,
@@ -229,8 +230,7 @@ def _elsewhere(key: str, first: Line, second: Line) -> Claim:
 def transfer_sections(results: Results, about: About) -> list[Section]:
     """All that can be made of what is there."""
     lines = [*about.lines.values(), *floors(AT)]
-    best = told(results, list(about.lines.values()), "probe")
-    title = f"By linear probe on other data {best[0][0]} is best" if best else "Nothing is scored yet"
+    title = best_of(results, lines, "linear probe", "probe")
     words = [
         f"{MEASURES[m][0].upper()}{MEASURES[m][1:]}: {sentence(found)}."
         for m in MEASURES

@@ -19,6 +19,7 @@ from counterpoint.studies.ruled import BLIND
 from counterpoint.studies.simlap.claims import PAPER
 from counterpoint.studies.simlap.compared import (
     Line,
+    best_of,
     better,
     differences,
     floors,
@@ -189,8 +190,7 @@ def vit_sections(results: Results, about: About) -> list[Section]:
     """All that can be made of what is there."""
     lines = [*about.lines.values(), *floors(AT)]
     found = told(results, lines, "knn")
-    best = told(results, list(about.lines.values()), "knn")
-    title = f"By its neighbours on other data {best[0][0]} is best" if best else "Nothing is scored yet"
+    title = best_of(results, lines, "its neighbours", "knn")
     words = (f"kNN, k = 10: {sentence(found)}.",) if found else ()
     exhibits = [one for measure in ("knn", "probe") for one in side_by_side(results, lines, about.targets, measure)]
     supervised, simclr, simlap, hydra = (about.lines[name] for name in METHODS)
