@@ -12,7 +12,7 @@ from counterpoint.recipe import part_to_json
 from counterpoint.studies.cells import asked_for, what
 from counterpoint.studies.conduct import study
 from counterpoint.studies.contents import by_contents, by_place, contents_of, places_in
-from counterpoint.studies.readings import FILE, unpack
+from counterpoint.studies.readings import FILE, pack, unpack
 from counterpoint.studies.transfer import Transfer, targets_of
 
 
@@ -112,3 +112,16 @@ def test_readings_of_other_contents_are_not_taken_in(tmp_path):
     study(toy.study((one,)), out=tmp_path / "out", cells=tmp_path / "cells", quiet=True)
     said = unpack(tmp_path / "out" / FILE, toy.study((other,)), tmp_path / "others")
     assert said == "1 asked for by no cell of the study"
+
+
+def test_where_the_data_is_gone_no_path_is_packed_and_earlier_readings_stay(tmp_path):
+    cell = toy.cell(source=arrays(tmp_path / "data" / "glyphs.npz"))
+    asked = toy.study((cell,))
+    study(asked, out=tmp_path / "out", cells=tmp_path / "cells", quiet=True)
+    before = (tmp_path / "out" / FILE).read_bytes()
+    (tmp_path / "data" / "glyphs.npz").unlink()
+    contents_of.cache_clear()
+    assert pack(tmp_path / "out", asked, tmp_path / "cells") is None
+    assert (tmp_path / "out" / FILE).read_bytes() == before
+    assert pack(tmp_path / "new", asked, tmp_path / "cells") is None
+    assert not (tmp_path / "new").exists()

@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
 
-__all__ = ["by_contents", "by_place", "contents_of", "places_in"]
+__all__ = ["by_contents", "by_place", "contents_of", "places_in", "unknown"]
 
 _NAMED = "contents:"
 _LOOKED_AT, _BYTES = 1000, 1 << 16
@@ -62,6 +62,11 @@ def places_in(value: Any) -> set[str]:
     part = cast(dict[str, Any], value)
     own = {part["root"]} if isinstance(part.get("root"), str) else set[str]()
     return own.union(*map(places_in, part.values()))
+
+
+def unknown(value: Any) -> set[str]:
+    """The places that a stored value names and where nothing can be read."""
+    return {place for place in places_in(value) if contents_of(place) is None}
 
 
 def by_contents(value: Any) -> Any:

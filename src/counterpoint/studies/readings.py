@@ -23,7 +23,7 @@ from counterpoint.errors import CounterpointError, RunError
 from counterpoint.files import whole, write_json
 from counterpoint.run import Run
 from counterpoint.studies.cells import asked_for, difference, digest, folder_of, form_of, kept_of, lock_of, what
-from counterpoint.studies.contents import by_contents, by_place, places_in
+from counterpoint.studies.contents import by_contents, by_place, places_in, unknown
 from counterpoint.studies.plan import runs_of
 from counterpoint.studies.study import Cell, Evaluator, Study
 from counterpoint.studies.work import answer_of, asked_of, held, lacking
@@ -42,7 +42,8 @@ def pack(folder: Path, study: Study, store: Path) -> Path | None:
     """Write the recipe, the log and the answers of each run that is complete; the same runs give the same bytes.
 
     Runs of an earlier file that are not complete in the store stay in it, so that nothing is lost by a study that is
-    asked for again in part. A run that nothing was asked of, or whose training diverged, is not in it.
+    asked for again in part. A run that nothing was asked of, whose training diverged, or of whose data nothing can be
+    read at its place, is not in it.
 
     Args:
         folder: of the study's page.
@@ -55,7 +56,7 @@ def pack(folder: Path, study: Study, store: Path) -> Path | None:
     members: dict[str, bytes] = {}
     for cell, evaluators in runs_of(study.cells, study.evaluators).items():
         run = held(cell, evaluators, store) if evaluators else None
-        if run is None:
+        if run is None or unknown([asked_for(cell)["source"], *map(asked_of, evaluators)]):
             continue
         try:
             own = _name(cell, store)
