@@ -235,7 +235,7 @@ def study(
         run(made, store=store, jobs=jobs, only=only, max_time=max_time, quiet=quiet, after=write)
     finally:
         if written:
-            pack(folder, made, store)
+            pack(folder, made, store, (lambda line: None) if quiet else print)
     return written[0]
 
 
@@ -245,7 +245,7 @@ def _data(source: Any) -> str:
     if inner is not None:
         return _data(inner)
     kind, root = type(source).__name__.lower(), getattr(source, "root", None)
-    return str(getattr(source, "name", None) or (f"{kind}:{Path(root).name}" if root else kind))
+    return str(getattr(source, "name", None) or (f"{kind}:{Path(root).expanduser().absolute().name}" if root else kind))
 
 
 def _folder(name: str, data: str, scale: str) -> str:

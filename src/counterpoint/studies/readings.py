@@ -13,7 +13,7 @@ import shutil
 import tarfile
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from counterpoint.errors import CounterpointError, RunError
 from counterpoint.files import whole, write_json
 from counterpoint.run import Run
 from counterpoint.studies.cells import asked_for, difference, digest, folder_of, form_of, kept_of, lock_of, what
-from counterpoint.studies.contents import by_contents, by_place, places_in, unknown
+from counterpoint.studies.contents import by_contents, names_contents, unread
 from counterpoint.studies.plan import runs_of
 from counterpoint.studies.study import Cell, Evaluator, Study
 from counterpoint.studies.work import answer_of, asked_of, held, lacking
@@ -38,34 +38,43 @@ _MEMBER = re.compile(
 _ALWAYS = ("recipe.json", "log.jsonl")
 
 
-def pack(folder: Path, study: Study, store: Path) -> Path | None:
+def pack(folder: Path, study: Study, store: Path, say: Callable[[str], None] = lambda line: None) -> Path | None:
     """Write the recipe, the log and the answers of each run that is complete; the same runs give the same bytes.
 
     Runs of an earlier file that are not complete in the store stay in it, so that nothing is lost by a study that is
-    asked for again in part. A run that nothing was asked of, whose training diverged, or of whose data nothing can be
-    read at its place, is not in it.
+    asked for again in part. A run that nothing was asked of, or whose training diverged, is not in it; nor is one whose
+    data can no longer be read at its place. Runs whose data has equal contents at two places are one run here.
 
     Args:
         folder: of the study's page.
         study: whose runs they are.
         store: of cells.
+        say: is told which data could not be read.
 
     Returns:
         The file; None where no run is complete, and nothing is written.
     """
     members: dict[str, bytes] = {}
+    ours = set[str]()
+    lost = Counter[str]()
     for cell, evaluators in runs_of(study.cells, study.evaluators).items():
         run = held(cell, evaluators, store) if evaluators else None
-        if run is None or unknown([asked_for(cell)["source"], *map(asked_of, evaluators)]):
+        if run is None:
             continue
         try:
+            if places := unread([asked_for(cell)["source"], *map(asked_of, evaluators)]):
+                lost[places[0]] += 1
+                continue
             own = _name(cell, store)
-            members |= {f"{own}/{name}": content for name, content in _read(run, evaluators).items()}
+            if own not in ours:
+                members |= {f"{own}/{name}": content for name, content in _read(run, evaluators).items()}
+                ours |= {own, kept_of(cell, store).name}  # the second: as earlier files name it
         except (OSError, ValueError, KeyError):  # gone or damaged since: the page says so
             continue
+    for place, count in lost.items():
+        say(f"  the readings of {count} runs are not kept beside the page, as {place!r} cannot be read")
     if not members:
         return None
-    ours = {name.partition("/")[0] for name in members}
     try:
         earlier = _members(folder / FILE) if (folder / FILE).is_file() else {}
     except RunError:
@@ -101,13 +110,19 @@ def _read(run: Path, evaluators: Sequence[Evaluator]) -> dict[str, bytes]:
     return found
 
 
-def _settle(found: Path, places: Iterable[str]) -> dict[str, Any]:
-    """Give the data of unpacked readings the place where it lies here; their recipe."""
+def _settle(found: Path, cell: Cell, evaluators: Sequence[Evaluator]) -> None:
+    """Give unpacked readings the place where their data lies for a cell; answers about data of no place here go."""
     recipe = Run.open(found).recipe()
-    settled = {**recipe, "source": by_place(recipe["source"], places)}
-    if settled != recipe:
-        write_json(found / "recipe.json", settled)
-    return settled
+    source = asked_for(cell)["source"]
+    if names_contents(recipe["source"]) and form_of(recipe)["source"] == by_contents(source):
+        write_json(found / "recipe.json", {**recipe, "source": source})
+    for evaluator in evaluators:
+        if (found / _answer(evaluator)).is_file():
+            (found / _answer(evaluator)).rename(answer_of(found, evaluator))
+    asked = {answer_of(found, evaluator) for evaluator in evaluators}
+    for path in set(found.glob("answers/*")) - asked:
+        if names_contents(json.loads(path.read_text(encoding="utf-8"))):
+            path.unlink()
 
 
 def unpack(file: Path, study: Study, store: Path) -> str:
@@ -125,9 +140,10 @@ def unpack(file: Path, study: Study, store: Path) -> str:
         RunError: it is no such file, or damaged; nothing was taken.
     """
     cells = {digest(asked_for(cell)): (cell, asked) for cell, asked in runs_of(study.cells, study.evaluators).items()}
-    names = {_name(cell, store): key for key, (cell, _) in cells.items()}
-    named = ([asked_for(cell)["source"], *map(asked_of, asked)] for cell, asked in cells.values())
-    places = set[str]().union(*map(places_in, named))
+    names: dict[str, list[str]] = {}
+    for key, (cell, _) in cells.items():
+        for name in {_name(cell, store), kept_of(cell, store).name}:
+            names.setdefault(name, []).append(key)
     members = _members(file)
     became = Counter[str]()
     store.mkdir(parents=True, exist_ok=True)
@@ -138,28 +154,31 @@ def unpack(file: Path, study: Study, store: Path) -> str:
             path.write_bytes(content)
         for found in sorted(Path(space).iterdir()):
             try:
-                recipe = _settle(found, places)
-                key = names.get(found.name) or digest(form_of(recipe))
-                if key not in cells:
-                    became["asked for by no cell of the study"] += 1
-                    continue
-                cell, asked = cells[key]
-                for evaluator in asked:
-                    if (found / _answer(evaluator)).is_file():
-                        (found / _answer(evaluator)).rename(answer_of(found, evaluator))
-                why = difference(cell, found)
+                keys = names.get(found.name) or [digest(form_of(Run.open(found).recipe()))]
             except CounterpointError as error:
                 became[f"that cannot be read ({error})"] += 1
                 continue
-            if why:
-                became[f"not what their cells ask for ({why})"] += 1
-                continue
-            try:
-                with lock_of(cell, store).acquire(timeout=0):
-                    became[_placed(found, cell, asked, store)] += 1
-            except Timeout:
-                became["left, as another process works on them"] += 1
+            for key in keys[1:]:
+                shutil.copytree(found, Path(space) / f".{key}")
+            for key, copy in zip(keys, [found, *(Path(space) / f".{key}" for key in keys[1:])], strict=True):
+                became[_given(copy, *cells[key], store) if key in cells else "asked for by no cell of the study"] += 1
     return ", ".join(f"{count} {said}" for said, count in became.most_common()) or "no runs"
+
+
+def _given(found: Path, cell: Cell, evaluators: Sequence[Evaluator], store: Path) -> str:
+    """Give unpacked readings to a cell, if they are what it asks for; in words."""
+    try:
+        _settle(found, cell, evaluators)
+        why = difference(cell, found)
+    except (CounterpointError, ValueError) as error:
+        return f"that cannot be read ({error})"
+    if why:
+        return f"not what their cells ask for ({why})"
+    try:
+        with lock_of(cell, store).acquire(timeout=0):
+            return _placed(found, cell, evaluators, store)
+    except Timeout:
+        return "left, as another process works on them"
 
 
 def _members(file: Path) -> dict[str, bytes]:
