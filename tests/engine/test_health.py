@@ -157,7 +157,9 @@ def test_rows_under_gates_are_read_in_their_subspace():
     assert found["ceiling"] == pytest.approx(math.log(11), rel=1e-4)  # one positive against ten rows of neither class
 
 
-@pytest.mark.parametrize(("name", "dials"), [("loss-at-ceiling", {}), ("no-positives", {})])
+@pytest.mark.parametrize(
+    ("name", "dials"), [("loss-at-ceiling", {}), ("loss-at-ceiling", {"norm": "batch"}), ("no-positives", {})]
+)
 def test_advice_for_gates_keeps_them(name, dials):
     from counterpoint.encoders import lookup
     from counterpoint.engine.health.remedies import remedy
@@ -166,8 +168,11 @@ def test_advice_for_gates_keeps_them(name, dials):
 
     facts = Facts("digits", "glyphs", 1, 8, 1000, classes=10)
     made = compose("simlap", facts, lookup("mlp"), dials)
-    said, settings = remedy(name, {"parts": made.to_json(), "dials": dials, "facts": {}}, {"negative": 0.0})
+    said, settings = remedy(name, {"parts": made.to_json(), "dials": made.dials, "facts": {}}, {"negative": 0.0})
     assert said
+    if dials:
+        assert settings == {"norm": "layer"}
+        dials, settings = settings, {}
     found = compose("simlap", facts, lookup("mlp"), dials, settings)
     assert type(found.negatives).__name__ == "Gated"
     assert type(found.pairing).__name__ == "ArbitraryPairs"
@@ -431,6 +436,22 @@ def test_a_positive_that_is_ahead_of_most_is_no_ceiling():
     assert names(history(*[{**stuck, "ahead": 0.65}] * 40, loss=6.2)) == []
     awake = [{**stuck, "ahead": 0.5}] * 30 + [{**stuck, "ahead": 0.8}] * 12
     assert [names(history(*awake[:count], loss=6.2)) for count in (30, 42)] == [["loss-at-ceiling"], []]
+
+
+def test_a_loss_above_its_ceiling_is_not_left_by_the_least_lead_over_guessing():
+    """As SimLAP's, where its projector ends in BatchNorm."""
+    stuck = {"accuracy": 0.011, "chance": 0.011, "ahead": 0.5}
+    slight, some, found = {**stuck, "ahead": 0.55}, {**stuck, "ahead": 0.7}, {**stuck, "accuracy": 0.1}
+    for later, loss, held in (
+        (slight, 6.3, True),
+        (slight, 6.19, False),
+        (some, 6.3, False),
+        (found, 6.3, False),
+    ):
+        lines = history(*[stuck] * 30, *[later] * 40, loss=loss)
+        assert names(lines[:30]) == ["loss-at-ceiling"]
+        assert names(lines) == (["loss-at-ceiling"] if held else [])
+    assert names(history(*[slight] * 70, loss=6.3)) == []  # never found, and some lead from the beginning
 
 
 def test_rows_that_stand_for_images_are_given_three_epochs():

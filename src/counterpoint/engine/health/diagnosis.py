@@ -34,6 +34,7 @@ FALLEN = 0.4**0.5  # the same, as a share of its highest: three fifths of the sp
 BLURRED = 3e-3  # the same, below which rounding decides which candidate is the best
 FEW = {"z": 3.0, "h": 4.0}  # directions; young or briefly trained projectors use little more than three
 LUCK = 4.5  # standard deviations above guessing
+BARELY = (2.0, 0.6)  # times as many found as by guessing; how far ahead of others: no more says next to nothing
 ROUNDS = 3  # epochs until a row that stands for one image says something: by then it came twice in a changed network
 KINDS = 2.0  # of images that codes tell apart, on average; fewer are next to none
 SPREAD = 0.5  # share of the prototypes that codes could use which they do use, if they are balanced
@@ -213,6 +214,12 @@ class Chart:
         return False
 
     @property
+    def barely(self) -> bool:
+        """Whether positives have lately been found next to no better than by guessing, be it more than luck."""
+        tried, hits, lucky, ahead = (sum(column) for column in zip(*self.recent, strict=True))
+        return hits < BARELY[0] * lucky and ahead < BARELY[1] * tried
+
+    @property
     def last(self) -> Mapping[str, float]:
         """The newest readings."""
         return self.readings[-1].health if self.readings else {}
@@ -296,11 +303,17 @@ def _uniform(chart: Chart) -> bool:
 
 
 def _at_ceiling(chart: Chart) -> bool:
-    """The loss is that of equal scores, and no positive has lately been found, while there were rows to tell apart."""
+    """The loss is that of equal scores, and no positive has lately been found, while there were rows to tell apart.
+
+    What was found stays while the loss is above that of equal scores and positives are found next to never: many
+    readings show the least lead over guessing.
+    """
     read = chart.readings[-1]
-    if chart.informed or read.loss is None or "ceiling" not in read.health or read.step < ROUNDS * chart.round:
+    if read.loss is None or "ceiling" not in read.health or read.step < ROUNDS * chart.round:
         return False
     ceiling, floor = read.health["ceiling"], read("floor", 0.0)
+    if chart.informed:
+        return chart.cases["loss-at-ceiling"].found and chart.barely and read.loss > ceiling
     high = read.loss > ceiling - 0.02 * (ceiling - floor)
     # Rows of few directions can't tell: that is a fault of its own.
     return chart.blind >= PATIENCE and high and not _few_directions(chart)

@@ -265,6 +265,10 @@ def _at_ceiling(recipe: Mapping[str, Any], health: Mapping[str, float]) -> tuple
     settings: Settings = {}
     centres = _own(recipe, "negatives", "Centres")
     if _own(recipe, "negatives", "Gated"):
+        if _at(recipe, "heads.projector.final_norm") == "batch":
+            return "Under gates a projector that ends in BatchNorm hardly trains: end it in LayerNorm.", (
+                _knob(recipe, "norm", "heads.projector.final_norm", "layer")
+            )
         # Gates need the classes of a pair; those of one class surely belong together.
         if _at(recipe, "pairing.own") != 1:
             settings["pairing"] = "counterpoint.pairing:ArbitraryPairs(own=1.0)"
