@@ -18,6 +18,7 @@ from torch import Tensor
 
 from benchmarks.harness import Row, interleaved, middle, show
 from counterpoint.distributed import Comm
+from counterpoint.engine.allocator import keep_freed_memory
 from counterpoint.negatives import Gated, Gates
 from counterpoint.objectives import Each, GatedContrast, nt_xent
 from counterpoint.pairing import ArbitraryPairs
@@ -86,6 +87,7 @@ def _both_ways(loss: Callable[[], Tensor], leaf: Tensor) -> Callable[[], None]:
 
 def rows(batch: int, classes: int, repeats: int = 15) -> list[Row]:
     """One batch."""
+    keep_freed_memory()  # as training does
     z, who = _rows(batch, classes)
     facts = Facts("made", "photos", 3, 32, batch, classes, width=WIDTH, projection=WIDTH)
     filtered = Gated().build(facts)

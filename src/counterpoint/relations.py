@@ -378,10 +378,12 @@ class Partnered:
     def listed(self, anchors: slice, candidates: slice) -> tuple[Pairs, Others]:
         """The candidates of the second class; those of the own class, if it is another, and the anchor itself."""
         own, partner, theirs = self.own[anchors], self.partner[anchors], self.candidate[candidates]
-        aside = meetings(torch.where(own == partner, -1, own), theirs)
+        both = torch.cat([partner, torch.where(own == partner, -1, own)])
+        left, right = meetings(both, theirs)  # sorted once for the two
+        ends = int((left < len(own)).sum())
         itself = meetings(self.anchor_self[anchors], self.candidate_self[candidates])
-        left, right = (torch.cat(ends) for ends in zip(aside, itself, strict=True))
-        return meetings(partner, theirs), (left, right)
+        aside = torch.cat([left[ends:] - len(own), itself[0]]), torch.cat([right[ends:], itself[1]])
+        return (left[:ends], right[:ends]), aside
 
     def of(self, anchors: Int64[Tensor, " kept"]) -> "Partnered":
         """That of some anchors, in another order."""

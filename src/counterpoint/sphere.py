@@ -1,6 +1,6 @@
 """Directions, inner products and distances: the arithmetic that scores, objectives and evaluation share."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, cast
 
 import torch
@@ -9,7 +9,19 @@ from torch import Tensor
 
 from counterpoint.first_order import first_order
 
-__all__ = ["Cosine", "Dot", "Euclidean", "GatedCosine", "factor", "gated", "gated_query", "products", "unit"]
+__all__ = [
+    "Cosine",
+    "Dot",
+    "Euclidean",
+    "GatedCosine",
+    "GatedScores",
+    "bounded",
+    "factor",
+    "gated",
+    "gated_query",
+    "products",
+    "unit",
+]
 
 _SMALLEST = 1e-12
 
@@ -134,37 +146,84 @@ class GatedCosine:
         return cast(Tensor, _GatedCosine.apply(anchors, candidates))
 
 
-class _GatedCosine(torch.autograd.Function):
-    """s = <q, v> n with n = 1 / sqrt(<g^2, v^2>), so that ds = n d<q, v> - s n^2 d<g^2, v^2> / 2."""
+@dataclass(frozen=True, eq=False)
+class GatedScores:
+    """Scores of `GatedCosine` with shared candidates, s = <q, v> n, and what their gradient is made of.
 
-    @staticmethod
-    def forward(ctx: Any, anchors: Tensor, candidates: Tensor) -> Tensor:
+    With n = 1 / sqrt(<g^2, v^2>), ds = n d<q, v> - s n^2 d<g^2, v^2> / 2.
+
+    Args:
+        score: s, [anchor, candidate].
+        query, rows: q and v.
+        gates, squares: g^2 of each run of anchors, and v^2.
+        begins: the first anchor of each run.
+        run: of each anchor; None where each is a run of its own.
+        inverse: n of each run.
+    """
+
+    score: Tensor
+    query: Tensor
+    rows: Tensor
+    gates: Tensor
+    squares: Tensor
+    begins: Tensor
+    run: Tensor | None
+    inverse: Tensor
+
+    @classmethod
+    @torch.no_grad()
+    def of(
+        cls, anchors: Float[Tensor, "anchor marked"], candidates: Float[Tensor, "candidate marked"]
+    ) -> "GatedScores":
+        """Of prepared rows."""
         query, gates, mark = _parts(anchors)
         rows, squares, _ = _parts(candidates)
         first = torch.ones(len(gates), dtype=torch.bool, device=gates.device)
         first[1:] = mark[1:] != mark[:-1]
-        run, gates = first.cumsum(0) - 1, gates[first]
+        begins, run = first.nonzero()[:, 0], None
+        if len(begins) < len(gates):
+            run, gates = first.cumsum(0) - 1, gates.index_select(0, begins)
         inverse = _inverse(gates @ squares.mT)
-        inverses = inverse.index_select(0, run)
-        score = (query @ rows.mT).mul_(inverses)
-        ctx.save_for_backward(query, rows, gates, squares, first, run, inverse, inverses, score)
-        return score
+        score = (query @ rows.mT).mul_(inverse if run is None else inverse.index_select(0, run))
+        return cls(score, query, rows, gates, squares, begins, run, inverse)
+
+    @torch.no_grad()
+    def slopes(self, upstream: Tensor, *, spent: bool = False) -> tuple[Tensor, Tensor]:
+        """The gradient by anchors and candidates; what is spent is used up: the slope that is given, and the scores."""
+        inverses = self.inverse if self.run is None else self.inverse.index_select(0, self.run)
+        along = upstream.mul_(inverses) if spent else upstream * inverses
+        lengths = self.score.mul_(along) if spent else self.score * along
+        if self.run is not None:
+            lengths = torch.zeros_like(self.inverse).index_add_(0, self.run, lengths)
+        lengths.mul_(self.inverse)
+        width = self.query.shape[1]
+        of_anchors = self.query.new_zeros(len(self.query), 2 * width + 1)
+        of_candidates = self.rows.new_zeros(len(self.rows), 2 * width + 1)
+        torch.mm(along, self.rows, out=of_anchors[:, :width])
+        torch.mm(along.mT, self.query, out=of_candidates[:, :width])
+        # Of the lengths under a run's gate, in its first anchor.
+        home = of_anchors[:, width : 2 * width]
+        if self.run is None:
+            torch.mm(lengths, self.squares, out=home).mul_(-0.5)
+        else:
+            home.index_copy_(0, self.begins, (lengths @ self.squares).mul_(-0.5))
+        torch.mm(lengths.mT, self.gates, out=of_candidates[:, width : 2 * width]).mul_(-0.5)
+        return of_anchors, of_candidates
+
+
+class _GatedCosine(torch.autograd.Function):
+    """`GatedScores`, whose gradient is asked for by autograd."""
+
+    @staticmethod
+    def forward(ctx: Any, anchors: Tensor, candidates: Tensor) -> Tensor:
+        found = GatedScores.of(anchors, candidates)
+        ctx.save_for_backward(*(getattr(found, field.name) for field in fields(found)))
+        return found.score
 
     @staticmethod
     @first_order
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, Tensor]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        query, rows, gates, squares, first, run, inverse, inverses, score = cast(tuple[Tensor, ...], ctx.saved_tensors)
-        width = query.shape[1]
-        lengths = torch.zeros_like(inverse).index_add_(0, run, upstream * score).mul_(inverse.square().mul_(-0.5))
-        along = upstream * inverses
-        of_anchors = query.new_zeros(len(query), 2 * width + 1)
-        of_candidates = rows.new_zeros(len(rows), 2 * width + 1)
-        torch.mm(along, rows, out=of_anchors[:, :width])
-        # Of the lengths under a run's gate, in its first anchor.
-        of_anchors[first, width : 2 * width] = lengths @ squares
-        torch.mm(along.mT, query, out=of_candidates[:, :width])
-        torch.mm(lengths.mT, gates, out=of_candidates[:, width : 2 * width])
-        return of_anchors, of_candidates
+        return GatedScores(*ctx.saved_tensors).slopes(upstream)
 
 
 def _parts(rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -221,9 +280,9 @@ def gated(rows: Float[Tensor, "*row dim"]) -> Float[Tensor, "*row marked"]:
 
 
 def _inverse(squares: Tensor) -> Tensor:
-    """1 / length of squared lengths; 0, without a gradient, where there is none."""
+    """1 / length of squared lengths; 0, without a gradient, where there is none. May use up what it is given."""
     if squares.numel() and bool(squares.detach().amin() > _SMALLEST**2):  # as always, but for gates that are 0
-        return squares.rsqrt()
+        return squares.rsqrt() if squares.requires_grad else squares.rsqrt_()
     some = squares > _SMALLEST**2
     return torch.where(some, torch.where(some, squares, 1.0).rsqrt(), 0.0)
 
@@ -261,6 +320,11 @@ class Euclidean:
         else:
             distance = torch.cdist(anchors + self.eps, candidates, compute_mode="donot_use_mm_for_euclid_dist")
         return -distance.square() if self.squared else -distance
+
+
+def bounded(score: object) -> bool:
+    """Whether a score is known to lie in [-1, 1]; a subclass may have changed that."""
+    return type(score) in (Cosine, GatedCosine)
 
 
 def factor(score: object) -> float | None:

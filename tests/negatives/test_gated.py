@@ -118,20 +118,36 @@ def test_equals_equation_2_in_loops(seed):
     assert abs(expected - equation(z, LABELS, partner, state.given, 0.15, exclude=False)) > 1e-3
 
 
-def test_tiles_equal_the_dense_form():
+@pytest.mark.parametrize("temperature", [0.005, 0.2, 3.0])  # the first is too low for powers without a peak
+@pytest.mark.parametrize("under_gates", [True, False])
+def test_tiles_equal_the_dense_form(temperature, under_gates):
     z, rows, state = leaf(len(LABELS), DIM), drawn(LABELS), given()
+    state.given.requires_grad_()
     online = Encoded(z, z, rows)
     (match,) = Gated().match(online, online, ArbitraryPairs(), Cosine(), state, ALONE)
-    dense = contrast_dense(match, temperature=0.2, denominator=Each())
+    leaves = [z, state.given]
+    if not under_gates:
+        (match,), leaves = InBatch().match(online, online, ArbitraryPairs(), Cosine(), None, ALONE), [z]
+    dense = contrast_dense(match, temperature=temperature, denominator=Each())
     for tile in (1, 5, None):
-        tiled = contrast(match, temperature=0.2, denominator=Each(), tile=tile)
-        assert torch.allclose(dense, tiled, rtol=0, atol=1e-12)
+        tiled = contrast(match, temperature=temperature, denominator=Each(), tile=tile)
+        assert torch.allclose(dense, tiled, rtol=1e-12, atol=1e-12)
         for left, right in zip(
-            torch.autograd.grad(dense, z, retain_graph=True),
-            torch.autograd.grad(tiled, z, retain_graph=True),
+            torch.autograd.grad(dense, leaves, retain_graph=True),
+            torch.autograd.grad(tiled, leaves, retain_graph=True),
             strict=True,
         ):
-            assert torch.allclose(left, right, rtol=0, atol=1e-12)
+            assert torch.allclose(left, right, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("temperature", [0.005, 0.2])
+def test_where_nobody_repels_nothing_is_learned(temperature):
+    """Of two images each is the other's partner."""
+    label = torch.tensor([0, 1])
+    z, rows, state = leaf(2, DIM), drawn(label), given(classes=2)
+    loss = loss_of(z, rows, state, temperature)
+    assert loss.item() == 0
+    assert torch.autograd.grad(loss, z)[0].eq(0).all()
 
 
 def test_the_gradient_reaches_rows_embeddings_and_filter_and_is_exact():

@@ -27,12 +27,14 @@ from torch import Tensor
 from counterpoint.first_order import first_order
 from counterpoint.objectives._prepared import FLOOR, Group, Sums, cut, full_precision
 from counterpoint.relations import Listed, Pairs
+from counterpoint.sphere import GatedCosine, GatedScores, bounded
 from counterpoint.types import Block
 
 # Most scores of a block that are kept; most and fewest anchors of such a block; side of another tile, where square.
 _CPU = 1 << 20, 1024, 64, 512
 _CUDA = 1 << 24, 4096, 256, 4096
 _LN2 = math.log(2)
+_SAFE = 60.0  # a logit, of which 2^60 * 2^60 anchors can be added up in float32
 
 
 def tiled(
@@ -53,7 +55,9 @@ def tiled(
     # Asked here, as inside a Function gradients are always off.
     learned = tuple(torch.is_grad_enabled() and tensor.requires_grad for tensor in prepared)
     places = [(group, columns) for group in groups for columns in cut(prepared[group.rows].shape[-2], size)]
-    plan = _Plan(places, len(query), temperature, joint, block, kept, learned)
+    small = temperature * _LN2 * _SAFE > 1
+    quick = kept and small and all(bounded(g.columns.score) and isinstance(g.columns.relation, Listed) for g in groups)
+    plan = _Plan(places, len(query), temperature, joint, block, kept, quick and not joint, learned)
     return cast(tuple[Tensor, Tensor], _Tiled.apply(plan, *prepared))
 
 
@@ -65,6 +69,7 @@ class _Plan:
         places: the columns of each tile.
         block: anchors at a time.
         kept: whether all tiles of a block are held until its gradient is made.
+        quick: whether, besides, no logit can be too large to be raised to a power at once.
         learned: for each tensor, whether a gradient is wanted.
     """
 
@@ -74,6 +79,7 @@ class _Plan:
     joint: bool
     block: int
     kept: bool
+    quick: bool
     learned: tuple[bool, ...]
 
 
@@ -83,7 +89,7 @@ class _Tile:
 
     Args:
         query, keys: leaves that the scores are differentiated by, where they are learned.
-        score: with its graph.
+        score: with its graph, or with what its gradient is made of.
         logit: fresh; -inf where a candidate takes no part, and for Each where it attracts.
         target: for Joint; None where nothing attracts.
         positives: for Each; None where nothing attracts.
@@ -93,7 +99,7 @@ class _Tile:
     columns: slice
     query: Tensor
     keys: Tensor
-    score: Tensor
+    score: Tensor | GatedScores
     logit: Tensor
     target: Tensor | None
     positives: "_Positives | None"
@@ -127,8 +133,13 @@ class _Block:
         with torch.set_grad_enabled(any(learned)):
             query = self.tensors[group.query][rows].detach().requires_grad_(learned[0])
             keys = _part(self.tensors[group.rows], rows, columns).detach().requires_grad_(learned[1])
-            score = group.columns.score.tile(query, keys)
-        logit = (score.detach() * (1 / (self.plan.temperature * _LN2))).contiguous()
+            if type(group.columns.score) is GatedCosine and keys.ndim == 2:
+                score = GatedScores.of(query, keys)
+                plain = score.score
+            else:
+                score = group.columns.score.tile(query, keys)
+                plain = score.detach()
+        logit = (plain * (1 / (self.plan.temperature * _LN2))).contiguous()
         if isinstance(relation, Listed) and not self.plan.joint:
             attracted, out = relation.listed(rows, columns)
             logit.view(-1).index_fill_(0, _places(out, logit), -torch.inf)
@@ -151,9 +162,13 @@ class _Block:
         return [i for i, (group, _) in enumerate(self.plan.places) if wanted[group.query] or wanted[group.rows]]
 
     def descend(self, tile: _Tile, slope: Tensor, gradients: Sequence[Tensor | None]) -> None:
-        """Add the gradient that this slope of a tile's scores makes."""
+        """Add the gradient that this slope of a tile's scores makes; it is used up."""
         leaves = [leaf for leaf in (tile.query, tile.keys) if leaf.requires_grad]
-        found = iter(torch.autograd.grad(tile.score, leaves, slope))
+        if isinstance(tile.score, GatedScores):
+            slopes = zip((tile.query, tile.keys), tile.score.slopes(slope, spent=True), strict=True)
+            found = iter([slope for leaf, slope in slopes if leaf.requires_grad])
+        else:
+            found = iter(torch.autograd.grad(tile.score, leaves, slope))
         if tile.query.requires_grad:
             cast(Tensor, gradients[tile.group.query])[self.rows] += next(found)
         if tile.keys.requires_grad:
@@ -224,11 +239,14 @@ def _joint(block: _Block, gradients: Sequence[Tensor | None]) -> tuple[Tensor, T
 
 
 def _each(block: _Block, gradients: Sequence[Tensor | None]) -> tuple[Tensor, Tensor]:
-    mass, sums = block.zeros(), Sums.none(block.zeros())
+    plan, mass, sums = block.plan, block.zeros(), Sums.none(block.zeros(), 0.0 if block.plan.quick else FLOOR)
     attracting: list[int] = []
-    for place in range(len(block.plan.places)):
+    for place in range(len(plan.places)):
         tile = block.tile(place)
-        sums.add(tile.logit, spent=not block.plan.kept)
+        if plan.quick:
+            sums.total += tile.logit.exp2_().sum(1)
+        else:
+            sums.add(tile.logit, spent=not plan.kept)
         if tile.positives is not None:
             mass += tile.positives.sums(tile.positives.weight)
             attracting.append(place)
@@ -240,18 +258,20 @@ def _each(block: _Block, gradients: Sequence[Tensor | None]) -> tuple[Tensor, Te
         pulled = positives.pulled(level)
         cost += positives.sums(positives.weight * _log2_1p_exp2(positives.margin(level)))
         pull += positives.sums(pulled)
-        if block.plan.kept:
+        if plan.kept:
             kept[place] = pulled
-    share = share / block.plan.temperature
-    repel = (pull * share)[:, None]
+    share = share / plan.temperature
+    repel = pull * share
+    # Whoever has nothing to add up is repelled by nobody.
+    repel = (torch.where(sums.total == 0, 0.0, repel / sums.total) if plan.quick else repel)[:, None]
     for place in block.learned():
         tile = block.tile(place, last=True)
-        slope = tile.logit.sub_(level[:, None]).exp2_().mul_(repel)
+        slope = tile.logit.mul_(repel) if plan.quick else tile.logit.sub_(level[:, None]).exp2_().mul_(repel)
         if (positives := tile.positives) is not None:
             pulled = kept.pop(place) if place in kept else positives.pulled(level)
             slope.view(-1).scatter_(0, positives.place, pulled.mul_(share.index_select(0, positives.anchor)).neg_())
         block.descend(tile, slope, gradients)
-    return (cost * share).sum() * (_LN2 * block.plan.temperature), mass
+    return (cost * share).sum() * (_LN2 * plan.temperature), mass
 
 
 def _log2_1p_exp2(margin: Tensor) -> Tensor:

@@ -78,7 +78,8 @@ class ArbitraryPairs:
     def relation(self, anchors: Rows, candidates: Rows) -> Partnered:
         """Who attracts, by the labels that the lots fall on."""
         ours, theirs = marks(anchors, False), marks(candidates, False)
-        partner = self._partner(anchors, candidates, torch.isin(ours, theirs) & (ours >= 0))
+        among = ours >= 0 if torch.equal(ours, theirs) else torch.isin(ours, theirs) & (ours >= 0)
+        partner = self._partner(anchors, candidates, among)
         return Partnered(anchors.label, partner, candidates.label, ours, theirs)
 
     def _partner(self, anchors: Rows, candidates: Rows, among: Bool[Tensor, " anchor"]) -> Int64[Tensor, " anchor"]:
