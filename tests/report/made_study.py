@@ -291,6 +291,7 @@ def _confused(draw: np.random.Generator) -> Section:
             matrix(CLASSES, 0.9 - 0.1 * k, 1000),
             row_label="what it is",
             column_label="what it was taken for",
+            confusion=True,
         )
         for k, loss in enumerate(LOSSES)
         for policy in POLICIES
@@ -303,6 +304,7 @@ def _confused(draw: np.random.Generator) -> Section:
         matrix(LETTERS, 0.86, 400),
         row_label="what it is",
         column_label="what it was taken for",
+        confusion=True,
     )
     grid = Heat(
         "Strength of the distortion",

@@ -4,6 +4,7 @@ import csv
 import json
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -297,10 +298,12 @@ def test_an_axis_without_zero_has_dots(axis: Axis) -> None:
 
 
 def test_a_confusion_matrix_has_two_hues_and_other_matrices_one_for_each_sign() -> None:
-    confusion = draw_heat(Heat("m", "", ("a", "b"), ("a", "b"), ((9.0, 1.0), (0.0, 4.0))))
+    counts = Heat("m", "", ("a", "b"), ("a", "b"), ((9.0, 1.0), (0.0, 4.0)))
+    confusion, alike = draw_heat(replace(counts, confusion=True)), draw_heat(counts)
     grid = draw_heat(Heat("m", "", ("a", "b"), ("c",), ((0.1,), (0.3,)), percent=True))
     signed = draw_heat(Heat("m", "", ("a", "b"), ("c",), ((-0.5,), (0.25,))))
     assert confusion is not None
+    assert alike is not None
     assert grid is not None
     assert signed is not None
 
@@ -309,6 +312,7 @@ def test_a_confusion_matrix_has_two_hues_and_other_matrices_one_for_each_sign() 
         return {hue: [float(v) for each, v in found if each == hue] for hue in ("cool", "warm")}
 
     assert shades(confusion.svg) == {"cool": [1.0], "warm": [0.4]}, "root of 1 / 10, upwards to a tenth"
+    assert shades(alike.svg)["warm"] == []
     assert shades(grid.svg) == {"cool": [0.1, 1.0], "warm": []}
     assert shades(signed.svg) == {"cool": [0.5], "warm": [1.0]}
     assert re.findall(r"px\">([\d.]+)</text>", grid.svg) == ["10.0", "30.0"]

@@ -97,7 +97,7 @@ class Points:
 
 @dataclass(frozen=True)
 class Heat:
-    """A matrix whose cells are shaded by their value: a confusion matrix, a grid of settings.
+    """A matrix whose cells are shaded by their value: a grid of settings, who is like whom, a confusion matrix.
 
     Args:
         title: what it shows.
@@ -106,6 +106,8 @@ class Heat:
         values: [row][column]; None is an empty cell.
         percent: values are shares.
         row_label, column_label: what the rows and the columns are.
+        confusion: of classes, how often a row was taken for a column: shaded by the share of the row, the diagonal in
+            another colour than the mistakes; no value is below 0.
     """
 
     title: str
@@ -116,6 +118,7 @@ class Heat:
     percent: bool = False
     row_label: str = ""
     column_label: str = ""
+    confusion: bool = False
 
 
 @dataclass(frozen=True)

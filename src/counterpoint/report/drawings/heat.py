@@ -34,19 +34,19 @@ class _Grid:
 def draw_heat(heat: Heat) -> Drawing | None:
     """Its drawing; None where it has no cell.
 
-    In a confusion matrix (the same names along both edges, nothing below zero) a shade is the root of the share of its
-    row, for mistakes are rare, and the diagonal has another colour than the rest. Elsewhere the shade runs from the
-    smallest to the largest value; where there are negative ones, from zero, each sign in its colour.
+    In a confusion matrix a shade is the root of the share of its row, for mistakes are rare, and the diagonal has
+    another colour than the rest. Elsewhere the shade runs from the smallest to the largest value; where there are
+    negative ones, from zero, each sign in its colour. With the same names along both edges cells are square.
     """
     values = [[_finite(v) for v in row[: len(heat.columns)]] for row in heat.values[: len(heat.rows)]]
     known = [v for row in values for v in row if v is not None]
     if not known:
         return None
-    confusion, tell = heat.rows == heat.columns and min(known) >= 0, _teller(heat, known)
+    confusion, square, tell = heat.confusion, heat.rows == heat.columns, _teller(heat, known)
     left = min(GUTTER, max(wide(name, SIZE) for name in heat.rows)) + 8
     cell = (WIDTH - left) / len(heat.columns)
-    cell = min(cell, LARGEST) if confusion else cell
-    tall = cell if confusion else min(cell, TALLEST)
+    cell = min(cell, LARGEST) if square else cell
+    tall = cell if square else min(cell, TALLEST)
     font = min(SIZE, tall * 0.8)
     longest = max(wide(name, font) for name in heat.columns)
     turned = longest > cell - 2

@@ -88,7 +88,7 @@ def likeness(
         values: of each two.
         what: they are.
     """
-    # With the same names along both edges it would be shaded as a confusion matrix.
+    # Names are long: a column is told by its number.
     numbered = tuple(f"{i} {name}" for i, name in enumerate(names, 1))
     columns = tuple(str(i) for i in range(1, len(names) + 1))
     return Heat(title, note, numbered, columns, tuple(tuple(row) for row in values), row_label=what, column_label=what)

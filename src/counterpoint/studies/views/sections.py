@@ -123,7 +123,7 @@ def _changes(results: Results, about: About) -> Section | None:
     whole, alone = accuracy(results, grid, WHOLE), {s: estimate(accuracy(results, grid, s)) for s in grid.single}
     if not whole and not any(out.values()) and not any(alone.values()):
         return None
-    usual, base = estimate(whole), f"the usual views (`{grid.policy}`)"
+    usual, base = estimate(whole), f"the usual views ({grid.policy})"
     groups = {
         "the usual views": {WHOLE: usual},
         "one left out": {left_out(name): found for name, found in out.items()},

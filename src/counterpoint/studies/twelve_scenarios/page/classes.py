@@ -28,7 +28,15 @@ def classes(answers: Answers) -> Section | None:
         note = "Of the images of a class (row), the share that was named so (column), all seeds together."
         heats.append(
             Heat(
-                title_of(*cell), note, classes, classes, shares, percent=True, row_label="is", column_label="was named"
+                title_of(*cell),
+                note,
+                classes,
+                classes,
+                shares,
+                percent=True,
+                row_label="is",
+                column_label="was named",
+                confusion=True,
             )
         )
     if not heats:
