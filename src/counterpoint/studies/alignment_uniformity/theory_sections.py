@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from counterpoint.report.charts import Axis, Chart, Line
 from counterpoint.report.exhibits import Exhibit, Section, Table
+from counterpoint.report.numbers import figure
 from counterpoint.studies.alignment_uniformity.evaluators import NEGATIVES
 from counterpoint.studies.alignment_uniformity.grid import NT_XENT, OBJECTIVES, Setting
 from counterpoint.studies.alignment_uniformity.reading import answers, mean_of, objective_of, of
@@ -123,4 +124,4 @@ def exact(results: Results, every: Sequence[Setting]) -> Section | None:
         for key, title in said.items()
     )
     worst = max(seed["worst minimum"] for seed in read)
-    return Section("exact", f"Free points reach the closed forms to {worst:.1g}", exhibits=tables)
+    return Section("exact", f"Free points reach the closed forms to {figure(worst, False)}", exhibits=tables)
