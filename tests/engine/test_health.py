@@ -451,6 +451,8 @@ def test_a_loss_above_its_ceiling_is_not_left_by_the_least_lead_over_guessing():
         lines = history(*[stuck] * 30, *[later] * 40, loss=loss)
         assert names(lines[:30]) == ["loss-at-ceiling"]
         assert names(lines) == (["loss-at-ceiling"] if held else [])
+    back = history(*[stuck] * 30, *[slight] * 40, *[stuck] * 60, loss=6.3)
+    assert all(names(back[:count]) == ["loss-at-ceiling"] for count in range(30, 131))
     assert names(history(*[slight] * 70, loss=6.3)) == []  # never found, and some lead from the beginning
 
 

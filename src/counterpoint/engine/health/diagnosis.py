@@ -312,11 +312,12 @@ def _at_ceiling(chart: Chart) -> bool:
     if read.loss is None or "ceiling" not in read.health or read.step < ROUNDS * chart.round:
         return False
     ceiling, floor = read.health["ceiling"], read("floor", 0.0)
+    found = chart.cases["loss-at-ceiling"].found
     if chart.informed:
-        return chart.cases["loss-at-ceiling"].found and chart.barely and read.loss > ceiling
+        return found and chart.barely and read.loss > ceiling
     high = read.loss > ceiling - 0.02 * (ceiling - floor)
     # Rows of few directions can't tell: that is a fault of its own.
-    return chart.blind >= PATIENCE and high and not _few_directions(chart)
+    return (found or chart.blind >= PATIENCE) and high and not _few_directions(chart)
 
 
 def _collapsed(chart: Chart) -> bool:
